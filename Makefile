@@ -1,0 +1,35 @@
+# Everything a person runs. Python 3.11 or newer is all it needs.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+install: $(VENV)/.installed ## create .venv and install what everything here needs
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into $(VENV) (about a minute the first time) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-dev.txt
+	@touch $@
+
+demo: install ## run the whole service on real data (Ctrl-C stops it)
+	@exec $(RUN) -m demo $(ARGS)
+
+test: install ## unit and integration tests against real servers
+	@$(RUN) -m pytest
+
+lint: install ## ruff, mypy, compose file and Dockerfiles
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(RUN) -m tests.containers
+
+clean: ## remove .venv and .demo
+	rm -rf $(VENV) .demo

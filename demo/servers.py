@@ -1,0 +1,112 @@
+"""Real PostgreSQL and Valkey for the demo and the tests: foreground children on 127.0.0.1."""
+
+import contextlib
+import signal
+import socket
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
+
+from demo import cluster
+from demo.binaries import postgres_programs, valkey_program
+from demo.errors import ServerError
+from demo.process import Process
+from demo.server import Server
+
+__all__ = ["Postgres", "ServerError", "Valkey"]
+
+
+class Postgres(Server):
+    """A PostgreSQL server with one user, `postgres`, and a generated password."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, directory: Path, port: int | None = None, durable: bool = True) -> None:
+        """See `Server`. Not `durable`: data survives the death of every process, not of the machine."""
+        super().__init__(directory, port)
+        self._durable = durable
+
+    def dsn(self, database: str = "postgres") -> str:
+        """The address of a database, password included. Raises ServerError before the first start."""
+        return f"postgresql://postgres:{cluster.password(self.directory)}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> None:
+        """Create a database unless it exists. Raises psycopg2.Error when the server does not answer."""
+        with contextlib.closing(psycopg2.connect(self.dsn(), connect_timeout=5)) as connection:
+            connection.autocommit = True  # CREATE DATABASE refuses to run in a transaction
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %(name)s", {"name": name})
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def _launch(self, lock: int) -> Process:
+        programs = postgres_programs()
+        identity = cluster.choose_identity(programs, self.directory)
+        data = cluster.prepare(
+            programs, self.directory, identity=identity, log=self.log, lock=lock, durable=self._durable
+        )
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",  # a socket's path may not exceed 107 bytes; TCP does it all
+            "log_timezone": "UTC",
+            "timezone": "UTC",
+        }
+        if not self._durable:
+            # Commits still reach the system's cache, so a kill -9 loses nothing that was committed.
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return Process(
+            [str(programs / "postgres"), f"-D{data}", *options],
+            log=self.log,
+            environment=cluster.ENVIRONMENT,
+            stop_signal=signal.SIGINT,  # the fast shutdown: connections are closed, data is written
+            grace=20.0,
+            identity=identity,
+            keep_open=[lock],
+        )
+
+    def _answers(self) -> bool:
+        try:
+            psycopg2.connect(self.dsn(), connect_timeout=2).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+
+class Valkey(Server):
+    """A Valkey server; its data survives restarts, and kill -9, when `appendonly` is on."""
+
+    name = "Valkey"
+
+    def __init__(self, directory: Path, port: int | None = None, appendonly: bool = True) -> None:
+        """See `Server`. Without `appendonly` nothing is kept across restarts."""
+        super().__init__(directory, port)
+        self._appendonly = appendonly
+
+    def url(self, db: int = 0) -> str:
+        """The address of database number `db`, as redis-py and Celery take it."""
+        return f"redis://127.0.0.1:{self.port}/{db}"
+
+    def _launch(self, lock: int) -> Process:
+        options = {
+            "--bind": "127.0.0.1",
+            "--port": str(self.port),
+            "--dir": str(self.directory),
+            "--appendonly": "yes" if self._appendonly else "no",
+            "--save": "",
+            "--daemonize": "no",
+            "--maxmemory-policy": "noeviction",  # it is a broker: it must refuse rather than forget
+        }
+        command: list[str | Path] = [valkey_program(), *(part for option in options.items() for part in option)]
+        return Process(command, log=self.log, stop_signal=signal.SIGTERM, keep_open=[lock])
+
+    def _answers(self) -> bool:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
+        ):
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")  # while reading its file it says -LOADING
+        return False

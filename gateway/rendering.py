@@ -1,0 +1,54 @@
+"""JSON in and out of Flask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+from flask import Request, Response
+from werkzeug.exceptions import UnsupportedMediaType
+
+from shared.errors import FieldProblem, InvalidRequest
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+
+def json_response(document: Any, status: int = 200, media_type: str = JSON) -> Response:
+    """A document as an answer."""
+    return Response(orjson.dumps(document), status=status, content_type=media_type)
+
+
+def ndjson_response(documents: Iterable[Iterable[Any]]) -> Response:
+    """Groups of documents, a line each, streamed a group at a time."""
+
+    def lines() -> Iterator[bytes]:
+        for group in documents:
+            yield b"".join(orjson.dumps(document) + b"\n" for document in group)
+
+    return Response(lines(), content_type=NDJSON)
+
+
+def body(request: Request) -> dict[str, Any]:
+    """The request's JSON object.
+
+    Raises UnsupportedMediaType, RequestEntityTooLarge (from Flask, past the size limit), InvalidRequest.
+    """
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(f"the body is {request.mimetype or 'of no stated type'}, not {JSON}")
+    try:
+        document = orjson.loads(request.get_data())
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body is not a JSON object")
+    return document
+
+
+def query(request: Request) -> dict[str, str]:
+    """The query string's parameters. Raises InvalidRequest when one is given twice."""
+    for name, values in request.args.lists():
+        if len(values) > 1:
+            raise InvalidRequest(f"{name}: given {len(values)} times", [FieldProblem(name, "given more than once")])
+    return request.args.to_dict()

@@ -1,0 +1,1 @@
+"""The gateway's addresses, a file per kind."""

@@ -1,0 +1,84 @@
+"""Jobs: their state, their results, and ending them."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+from flask import Blueprint, Response, request, url_for
+
+from gateway import rendering
+from shared.contracts import JobPath, NoQuery, ResultsQuery, job_document, page_document, parse
+from shared.errors import FieldProblem, InvalidRequest
+from shared.job_states import Job
+from shared.jobs import POLL_SECONDS, Jobs, Position
+
+_CURSOR = struct.Struct(">II")  # chunk, place
+
+
+def routes(jobs: Jobs) -> Blueprint:
+    """The routes below /api/jobs."""
+    blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
+
+    @blueprint.get("/<job_id>")
+    def state(job_id: str) -> Response:
+        parse(NoQuery, rendering.query(request))
+        return _state(jobs.get(parse(JobPath, {"job_id": job_id}).job_id))
+
+    @blueprint.post("/<job_id>/cancel")
+    def cancel(job_id: str) -> Response:
+        parse(NoQuery, rendering.query(request))
+        return _state(jobs.cancel(parse(JobPath, {"job_id": job_id}).job_id))
+
+    @blueprint.get("/<job_id>/results")
+    def results(job_id: str) -> Response:
+        job = parse(JobPath, {"job_id": job_id}).job_id
+        part = parse(ResultsQuery, rendering.query(request))
+        if request.accept_mimetypes.best_match([rendering.JSON, rendering.NDJSON]) == rendering.NDJSON:
+            stream = jobs.result_stream(job)
+            return rendering.ndjson_response([page_document(page) for page in pages] for pages in stream)
+        pages, after = jobs.result_page(job, _position(part.cursor), part.limit)
+        return rendering.json_response(
+            {
+                "job_id": str(job),
+                "results": [page_document(page) for page in pages],
+                "count": len(pages),
+                "next_cursor": _cursor(after) if after else None,
+            }
+        )
+
+    return blueprint
+
+
+def accepted(job: Job) -> Response:
+    """202 with the job, where to ask for it, and when."""
+    response = _state(job)
+    response.status_code = 202
+    response.headers["Location"] = url_for("jobs.state", job_id=job.job_id)
+    response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def _state(job: Job) -> Response:
+    response = rendering.json_response(job_document(job))
+    response.headers["Cache-Control"] = "no-store"
+    if job.is_open:
+        response.headers["Retry-After"] = str(POLL_SECONDS)
+    return response
+
+
+def _cursor(position: Position) -> str:
+    return base64.urlsafe_b64encode(_CURSOR.pack(position.chunk_no, position.place)).decode().rstrip("=")
+
+
+def _position(cursor: str | None) -> Position:
+    if cursor is None:
+        return Position()
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return Position(*_CURSOR.unpack(raw))
+    except (ValueError, struct.error):
+        raise InvalidRequest(
+            "cursor: not one that this job gave",
+            [FieldProblem("cursor", "not one that this job gave", "the `next_cursor` of the page before")],
+        ) from None

@@ -1,0 +1,53 @@
+"""One user's recommendations, and many users'."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, Response, request
+
+from gateway import rendering
+from gateway.routes.jobs import accepted
+from shared.contracts import BatchRequest, NoQuery, PageQuery, UserPath, page_document, parse
+from shared.errors import FieldProblem, InvalidRequest
+from shared.jobs import Jobs
+from shared.recommender import Recommender
+
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+def routes(recommender: Recommender, jobs: Jobs, *, users_at_once: int, users_per_job: int) -> Blueprint:
+    """The routes below /api/recommendations."""
+    blueprint = Blueprint("recommendations", __name__, url_prefix="/api/recommendations")
+
+    @blueprint.get("/<user_id>")
+    def of_user(user_id: str) -> Response:
+        user = parse(UserPath, {"user_id": user_id}).user_id
+        part = parse(PageQuery, rendering.query(request))
+        fresh = bool(request.cache_control.no_cache)
+        pages = recommender.pages([user], limit=part.limit, offset=part.offset, fresh=fresh)
+        return rendering.json_response(page_document(pages[user]))
+
+    @blueprint.post("/batch")
+    def of_many() -> Response:
+        parse(NoQuery, rendering.query(request))
+        batch = parse(BatchRequest, rendering.body(request), most_users=users_per_job)
+        users = list(dict.fromkeys(batch.user_ids))
+        asynchronous = "respond-async" in [p.strip().lower() for p in request.headers.get("Prefer", "").split(",")]
+        if asynchronous or len(users) > users_at_once:
+            return accepted(jobs.submit(users, limit=batch.limit, idempotency_key=_idempotency_key()))
+        pages = recommender.pages(users, limit=batch.limit)
+        results = {str(user): page_document(page) for user, page in pages.items()}
+        return rendering.json_response({"results": results, "total_users": len(results)})
+
+    return blueprint
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        allowed = "1 to 200 visible ASCII characters"
+        raise InvalidRequest(
+            f"Idempotency-Key: not {allowed}", [FieldProblem("Idempotency-Key", "not a valid key", allowed)]
+        )
+    return key

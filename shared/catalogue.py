@@ -1,0 +1,83 @@
+"""The titles that may be recommended, as arrays: ids, genres and popularity of every title that is not deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.ids import IdArray, IdIndex, id_array
+from shared.media import genre_key
+
+GenreMask: TypeAlias = NDArray[np.uint64]  # (w,): one bit per genre, 64 to a word
+
+MOST_GENRES = 512  # more distinct names than this is dirt; the least used are left out, so memory stays bounded
+_WORD = 64
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """How much liked some titles are: sum over the users who like each of 2^(-age / half-life)."""
+
+    titles: IdArray  # (k,), distinct
+    weights: NDArray[np.float32]  # (k,), not negative
+
+    @classmethod
+    def unknown(cls) -> Popularity:
+        """Nothing is known of any title."""
+        return cls(id_array(b""), np.empty(0, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """n titles in order of popularity (ties by id): a title's index is its popularity rank, so ties in any score are
+    broken by the smaller index."""
+
+    index: IdIndex
+    genres: NDArray[np.uint64]  # (n, w)
+    genre_bits: Mapping[str, int]  # genre key -> bit
+    popularity: NDArray[np.float32]  # (n,), falling
+
+    @classmethod
+    def build(cls, ids: IdArray, genres: Mapping[str, IdArray], popularity: Popularity) -> Catalogue:
+        """Order titles by popularity and pack their genres.
+
+        ids: titles that are not deleted, shape (n,). genres: name as stored -> its titles, known or not.
+        A title that is missing from `popularity` has none.
+        """
+        ids = np.unique(ids)
+        rated = IdIndex(popularity.titles).find(ids)
+        weight = np.zeros(len(ids), dtype=np.float32)
+        weight[rated >= 0] = popularity.weights[rated[rated >= 0]]
+        order = np.argsort(-weight, kind="stable")
+        index = IdIndex(ids[order])
+
+        merged: dict[str, list[IdArray]] = {}
+        for name, titles in genres.items():
+            if key := genre_key(name):
+                merged.setdefault(key, []).append(titles)
+        names = sorted(merged, key=lambda key: (-sum(map(len, merged[key])), key))[:MOST_GENRES]
+        bits = {name: bit for bit, name in enumerate(names)}
+        masks = np.zeros((len(ids), max(1, -(-len(names) // _WORD))), dtype=np.uint64)
+        for name, bit in bits.items():
+            found = index.find(np.concatenate(merged[name]))
+            masks[found[found >= 0], bit // _WORD] |= np.uint64(1 << bit % _WORD)
+        return cls(index=index, genres=masks, genre_bits=bits, popularity=weight[order])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def mask(self, genres: Iterable[str]) -> GenreMask:
+        """The genres (keys) that the catalogue knows, as one mask, shape (w,)."""
+        mask = np.zeros(self.genres.shape[1], dtype=np.uint64)
+        for bit in (self.genre_bits[g] for g in genres if g in self.genre_bits):
+            mask[bit // _WORD] |= np.uint64(1 << bit % _WORD)
+        return mask
+
+    def matches(self, mask: GenreMask, titles: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+        """How many genres of the mask each of the titles (indices) has. Shape (k,), int64."""
+        counts: NDArray[np.int64] = np.bitwise_count(self.genres[titles] & mask).sum(axis=1, dtype=np.int64)
+        return counts

@@ -1,0 +1,193 @@
+"""What crosses the HTTP and queue borders: requests, messages, answers, and the names of queues and tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from shared.errors import FieldProblem, InvalidRequest
+from shared.job_states import Job
+from shared.media import Page, Recommendation
+
+QUEUE: Final = "recommendations"
+BATCH_TASK: Final = "recommendations.batch.v1"
+CHUNK_TASK: Final = "recommendations.chunk.v1"
+TRAIN_TASK: Final = "model.train.v1"
+
+MOST_TITLES: Final = 100  # of one page
+MOST_RESULTS: Final = 1000  # users of one page of results
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
+
+
+def _canonical_uuid(value: object) -> object:
+    if isinstance(value, UUID) or (isinstance(value, str) and _UUID.fullmatch(value)):
+        return value
+    raise ValueError("not a UUID such as 1b4e28ba-2fa1-11d2-883f-0016d3cca427")
+
+
+def _query_integer(value: object) -> object:
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("not a whole number")
+    return int(value) if isinstance(value, str) else value
+
+
+Id = Annotated[UUID, BeforeValidator(_canonical_uuid)]
+QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class UserPath(_Contract):
+    """The user in a path."""
+
+    user_id: Id
+
+
+class JobPath(_Contract):
+    """The job in a path."""
+
+    job_id: Id
+
+
+class PageQuery(_Contract):
+    """Which part of a list."""
+
+    limit: QueryInteger = Field(10, ge=1, le=MOST_TITLES)
+    offset: QueryInteger = Field(0, ge=0, le=1_000_000)
+
+
+class ResultsQuery(_Contract):
+    """Which part of a job's results."""
+
+    limit: QueryInteger = Field(100, ge=1, le=MOST_RESULTS)
+    cursor: str | None = Field(None, max_length=64)
+
+
+class NoQuery(_Contract):
+    """A request that takes no parameters."""
+
+
+class BatchRequest(_Contract):
+    """Many users at once, over HTTP."""
+
+    user_ids: list[Id] = Field(min_length=1)
+    limit: int = Field(10, ge=1, le=MOST_TITLES, strict=True)
+
+
+class BatchMessage(BatchRequest):
+    """Many users at once, over the queue: the arguments of the task recommendations.batch.v1."""
+
+    job_id: Id
+
+
+class ChunkMessage(_Contract):
+    """One chunk of a job that is in the ledger: the arguments of the task recommendations.chunk.v1."""
+
+    job_id: Id
+    chunk_no: int = Field(ge=0, strict=True)
+
+
+_ContractT = TypeVar("_ContractT", bound=_Contract)
+
+
+def parse(contract: type[_ContractT], data: Mapping[str, Any], *, most_users: int | None = None) -> _ContractT:
+    """Data from outside as a contract. Raises InvalidRequest with every field that is wrong and what is allowed."""
+    try:
+        parsed = contract.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(contract, dict(e)) for e in error.errors(include_url=False, include_input=False)[:20]]
+        raise InvalidRequest("; ".join(f"{p.field}: {p.message}" for p in problems[:3]), problems) from None
+    if most_users is not None and isinstance(parsed, BatchRequest) and len(parsed.user_ids) > most_users:
+        problem = FieldProblem("user_ids", f"{len(parsed.user_ids)} users are too many", f"1 to {most_users} users")
+        raise InvalidRequest(f"user_ids: {problem.message}", [problem])
+    return parsed
+
+
+def _problem(contract: type[BaseModel], error: Mapping[str, Any]) -> FieldProblem:
+    """pydantic's account of one error in our words."""
+    location = error["loc"]
+    name = str(location[0]) if location else ""
+    allowed = None
+    if error["type"] == "extra_forbidden":
+        message = "unknown field"
+        allowed = ", ".join(contract.model_fields) or "no fields"
+    else:
+        message = str(error["msg"]).removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        if name in contract.model_fields and len(location) == 1:
+            bounds: dict[str, Any] = {}
+            for constraint in contract.model_fields[name].metadata:
+                for bound in ("ge", "le", "max_length"):
+                    if (value := getattr(constraint, bound, None)) is not None:
+                        bounds[bound] = value
+            if "ge" in bounds and "le" in bounds:
+                allowed = f"{bounds['ge']} to {bounds['le']}"
+            elif "ge" in bounds:
+                allowed = f"{bounds['ge']} or more"
+            elif "max_length" in bounds:
+                allowed = f"at most {bounds['max_length']} characters"
+    field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:])
+    return FieldProblem(field, message, allowed)
+
+
+def page_document(page: Page) -> dict[str, Any]:
+    """One user's page as callers get it."""
+    return {
+        "user_id": str(page.user_id),
+        "recommendations": [_recommendation_document(r) for r in page.recommendations],
+        "count": len(page.recommendations),
+        "limit": page.limit,
+        "offset": page.offset,
+        "strategy": page.strategy.value,
+        "model_version": page.model_version,
+        "cached": page.cached,
+        "degraded": page.degraded,
+    }
+
+
+def _recommendation_document(recommendation: Recommendation) -> dict[str, Any]:
+    title = recommendation.title
+    return {
+        "media_id": str(title.media_id),
+        "title": title.title,
+        "description": title.description,
+        "release_year": title.release_year,
+        "media_type": title.media_type,
+        "cover_url": title.cover_url,
+        "genres": list(title.genres),
+        "score": recommendation.score,
+        "content_score": recommendation.content_score,
+        "collaborative_score": recommendation.collaborative_score,
+        "source": recommendation.source.value,
+    }
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job as callers get it; times in UTC, RFC 3339."""
+
+    def time(value: Any) -> str | None:
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value else None  # sessions run in UTC
+
+    return {
+        "job_id": str(job.job_id),
+        "state": job.state.value,
+        "total": job.total,
+        "done": job.done,
+        "failed": job.failed,
+        "limit": job.limit,
+        "created_at": time(job.created_at),
+        "started_at": time(job.started_at),
+        "finished_at": time(job.finished_at),
+        "expires_at": time(job.expires_at),
+        "problem": {"type": "/problems/job-failed", "title": "The job failed", "detail": job.problem}
+        if job.problem
+        else None,
+    }

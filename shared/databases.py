@@ -1,0 +1,282 @@
+"""Bounded connections to PostgreSQL. The only room that knows psycopg2; its errors become ours here and nowhere else.
+
+Every wait has an end that the server need not agree to: queries run on psycopg2's asynchronous connections, which are
+polled against a deadline, so that a server that is stopped or cut off holds a request no longer than one that says no.
+(`statement_timeout` alone does not help there, nor does TCP's own timeout while the kernel still acknowledges.)
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2 import errors as pg
+from psycopg2 import extensions, extras
+
+from shared.availability import Availability
+from shared.errors import DatabaseUnavailable, PoolExhausted
+from shared.stall_guard import Sink, StallGuard
+
+Parameters = Mapping[str, Any]
+Row = tuple[Any, ...]
+
+_IDLE_CHECK_SECONDS = 30.0  # a connection unused for longer is asked whether it lives before it is used
+_GRACE_SECONDS = 0.25  # the server's own timeout comes first, so that it cancels the query and the connection lives
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many connections, and how long anything may take, in seconds."""
+
+    connections: int
+    checkout: float
+    connect: float
+    statement: float
+    bulk: float
+    pause: float
+
+
+class Session:
+    """One connection, for as long as a checkout lasts."""
+
+    def __init__(self, connection: extensions.connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self.used_at = time.monotonic()
+
+    def run(self, sql: str, parameters: Parameters | None = None, *, seconds: float) -> list[Row]:
+        """Run one statement within `seconds` and return its rows, none for a statement without any."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            wait(self._connection, seconds, self._name)
+            self.used_at = time.monotonic()
+            return cursor.fetchall() if cursor.description else []
+
+    @property
+    def broken(self) -> bool:
+        """True when the connection can't be used again: closed, cut off, or still busy with an abandoned query."""
+        return bool(self._connection.closed) or self._connection.isexecuting()
+
+    @property
+    def idle(self) -> bool:
+        """True when no transaction is open."""
+        status = self._connection.info.transaction_status
+        return bool(status == extensions.TRANSACTION_STATUS_IDLE)
+
+    def close(self) -> None:
+        """Give the connection back to the operating system; never raises, never waits."""
+        self._connection.close()
+
+
+class Database:
+    """A pool of connections to one database: at most so many, each wait bounded, broken ones replaced."""
+
+    def __init__(self, name: str, url: str, bounds: Bounds, *, read_only: bool) -> None:
+        self.name = name
+        self.bounds = bounds
+        self._url = url
+        self._read_only = read_only
+        self._slots = threading.BoundedSemaphore(bounds.connections)
+        self._idle: deque[Session] = deque()
+        self._process = os.getpid()
+        self._availability = Availability(name, bounds.pause)
+
+    def fetch(self, sql: str, parameters: Parameters | None = None, *, bulk: bool = False) -> list[Row]:
+        """One reading statement, all its rows; tried once more on a fresh connection when a kept one broke.
+
+        bulk: bound it by the time for chunks and refreshes, not by a request's.
+
+        Raises DatabaseUnavailable, also at once while the database is known to be down; PoolExhausted.
+        """
+        if not self._availability.worth_trying():
+            raise DatabaseUnavailable(self.name, "it did not answer a moment ago")
+        try:
+            rows = self._fetch(sql, parameters, bulk=bulk)
+        except _Broken:
+            self._drop_idle()  # what broke one, a restart of the server say, broke them all
+            try:
+                rows = self._fetch(sql, parameters, bulk=bulk)
+            except _Broken as error:
+                self._availability.failed(error)
+                raise DatabaseUnavailable(self.name, str(error)) from error
+        except DatabaseUnavailable as error:
+            if not isinstance(error, PoolExhausted | SlowStatement):  # slow or busy is not down
+                self._availability.failed(error)
+            raise
+        self._availability.answered()
+        return rows
+
+    def _fetch(self, sql: str, parameters: Parameters | None, *, bulk: bool) -> list[Row]:
+        with self._checkout() as session:
+            if not bulk:
+                return session.run(sql, parameters, seconds=self.bounds.statement)
+            raise_bound = f"SET statement_timeout = {round(self.bounds.bulk * 1000)}"
+            session.run(raise_bound, seconds=self.bounds.statement)
+            try:
+                return session.run(sql, parameters, seconds=self.bounds.bulk)
+            finally:
+                if not session.broken:
+                    session.run("RESET statement_timeout", seconds=self.bounds.statement)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session inside BEGIN ... COMMIT; rolled back when the block raises. Not tried again: it may have written.
+
+        Raises DatabaseUnavailable, PoolExhausted.
+        """
+        try:
+            with self._checkout() as session:
+                session.run("BEGIN", seconds=self.bounds.statement)
+                yield session
+                session.run("COMMIT", seconds=self.bounds.statement)
+        except _Broken as error:
+            self._drop_idle()
+            raise DatabaseUnavailable(self.name, str(error)) from error
+
+    def copy(self, sql: str, sink: Sink) -> None:
+        """Stream `COPY (...) TO STDOUT` into `sink`, on a connection of its own. For long reads, such as training.
+
+        The whole may take as long as it takes, but no pause may be longer than the bulk bound.
+        Raises DatabaseUnavailable.
+        """
+        with _translated(self.name):
+            connection = psycopg2.connect(
+                self._url,
+                connect_timeout=max(2, round(self.bounds.connect)),  # libpq takes whole seconds, at least 2
+                options=self._options(statement_seconds=0),
+                application_name="ml-service training",
+            )
+            try:
+                with StallGuard(connection.fileno(), self.bounds.bulk) as guard, connection.cursor() as cursor:
+                    cursor.copy_expert(sql, guard.watched(sink), size=1 << 20)
+            finally:
+                connection.close()
+
+    def ping(self) -> None:
+        """Ask the server whether it is there, whatever is known of it. Raises DatabaseUnavailable."""
+        try:
+            with self._checkout() as session:
+                session.run("SELECT 1", seconds=self.bounds.statement)
+        except DatabaseUnavailable as error:
+            if not isinstance(error, PoolExhausted):
+                self._availability.failed(error)
+            raise
+        self._availability.answered()
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self._drop_idle()
+
+    @contextmanager
+    def _checkout(self) -> Iterator[Session]:
+        """A connection that is surely returned or closed. psycopg2's errors leave as ours."""
+        if self._process != os.getpid():
+            raise RuntimeError(f"the pool of {self.name} was made before a fork; make it afterwards")
+        if not self._slots.acquire(timeout=self.bounds.checkout):
+            raise PoolExhausted(
+                self.name, f"all {self.bounds.connections} connections stayed busy for {self.bounds.checkout:g} s"
+            )
+        session = None
+        try:
+            with _translated(self.name):
+                session = self._kept() or self._connect()
+                yield session
+        finally:
+            if session is not None:
+                if session.broken or not session.idle:
+                    session.close()
+                else:
+                    self._idle.append(session)
+            self._slots.release()
+
+    def _kept(self) -> Session | None:
+        """The idle connection used last, if it is alive."""
+        while True:
+            try:
+                session = self._idle.pop()
+            except IndexError:
+                return None
+            if time.monotonic() - session.used_at < _IDLE_CHECK_SECONDS:
+                return session
+            try:
+                session.run("SELECT 1", seconds=self.bounds.connect)
+            except (psycopg2.Error, DatabaseUnavailable):
+                session.close()
+            else:
+                return session
+
+    def _connect(self) -> Session:
+        connection = psycopg2.connect(
+            self._url,
+            async_=True,
+            options=self._options(self.bounds.statement),
+            application_name="ml-service",
+        )
+        try:
+            wait(connection, self.bounds.connect, self.name)
+            extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
+        except BaseException:
+            connection.close()
+            raise
+        return Session(connection, self.name)
+
+    def _options(self, statement_seconds: float) -> str:
+        options = {
+            "statement_timeout": round(statement_seconds * 1000),
+            "idle_in_transaction_session_timeout": 60_000,
+            "timezone": "UTC",
+            "default_transaction_read_only": "on" if self._read_only else "off",
+        }
+        return " ".join(f"-c {name}={value}" for name, value in options.items())
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            try:
+                self._idle.pop().close()
+            except IndexError:  # another thread took the last one
+                return
+
+
+class _Broken(DatabaseUnavailable):
+    """The connection broke under us: a fresh one may do better."""
+
+
+class SlowStatement(DatabaseUnavailable):
+    """The server is there, but this query took longer than its bound."""
+
+
+def wait(connection: extensions.connection, seconds: float, name: str) -> None:
+    """Poll an asynchronous connection until what it is doing is done.
+
+    Raises DatabaseUnavailable after `seconds`, with the connection closed: its answer, should it still come, must not
+    be taken for another's.
+    """
+    deadline = time.monotonic() + seconds + _GRACE_SECONDS
+    poller = select.poll()
+    while (state := connection.poll()) != extensions.POLL_OK:
+        poller.register(connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or not poller.poll(remaining * 1000):
+            connection.close()
+            raise DatabaseUnavailable(name, f"no answer within {seconds:g} s")
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """psycopg2's errors as ours. A wrong statement is our own defect and leaves as it is."""
+    try:
+        yield
+    except pg.QueryCanceled as error:
+        raise SlowStatement(name, "the query took longer than its bound") from error
+    except (pg.InsufficientPrivilege, pg.InvalidPassword, pg.UndefinedTable, pg.UndefinedColumn) as error:
+        raise DatabaseUnavailable(name, str(error).strip().splitlines()[0]) from error
+    except (psycopg2.OperationalError, psycopg2.InterfaceError, pg.AdminShutdown) as error:
+        raise _Broken(name, (str(error).strip().splitlines() or [type(error).__name__])[0]) from error

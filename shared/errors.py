@@ -1,0 +1,108 @@
+"""Everything that can go wrong, in one tree. The doors turn these into answers; nothing else crosses a room.
+
+ServiceError
+├── ConfigurationError        a setting is missing or out of range; the process does not start
+├── InvalidRequest            the caller sent something the contract refuses; names the fields
+│   └── IdempotencyMismatch   the same Idempotency-Key with another request
+├── JobNotFound               no such job
+├── ResultsNotReady           the job has no results yet
+├── ResultsExpired            the job's results were kept for their time and are gone
+├── ResultsNeverCame          the job ended without results (failed or cancelled)
+├── ModelRejected             a model failed its checks and was not made current
+├── NothingToTrainOn          there are no positive interactions
+└── Unavailable               something the service leans on is down; worth trying again
+    ├── DatabaseUnavailable   refused, broken, or slower than its bound
+    │   └── PoolExhausted     every connection stayed busy for the whole checkout time
+    ├── CacheUnavailable      Redis is down or slower than its bound
+    └── BrokerUnavailable     the queue did not take the message in time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """One field the contract refused: where it is, what is wrong, and what would be right."""
+
+    field: str
+    message: str
+    allowed: str | None = None
+
+
+class ServiceError(Exception):
+    """The root: anything this service raises on purpose."""
+
+
+class ConfigurationError(ServiceError):
+    """A setting is missing or out of range; the process does not start."""
+
+
+class InvalidRequest(ServiceError):
+    """The caller sent something the contract refuses."""
+
+    def __init__(self, message: str, problems: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class IdempotencyMismatch(InvalidRequest):
+    """The same Idempotency-Key (or job_id) came with another request."""
+
+
+class JobNotFound(ServiceError):
+    """No such job, or it was cleaned away."""
+
+
+class ResultsNotReady(ServiceError):
+    """The job has no results yet; ask again later."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ResultsExpired(ServiceError):
+    """The job's results were kept for their time and are gone."""
+
+
+class ResultsNeverCame(ServiceError):
+    """The job ended without results: it failed or was cancelled."""
+
+
+class ModelRejected(ServiceError):
+    """A model failed its checks; the current one stays."""
+
+
+class NothingToTrainOn(ServiceError):
+    """There are no positive interactions to learn from."""
+
+
+class Unavailable(ServiceError):
+    """Something the service leans on is down; worth trying again."""
+
+    retry_after = 5  # seconds, for the Retry-After header
+
+
+class DatabaseUnavailable(Unavailable):
+    """A database refused, broke off, or took longer than its bound."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(f"{database} is unavailable: {reason}")
+        self.database = database
+
+
+class PoolExhausted(DatabaseUnavailable):
+    """Every connection stayed busy for the whole checkout time."""
+
+    retry_after = 1
+
+
+class CacheUnavailable(Unavailable):
+    """Redis is down or slower than its bound."""
+
+
+class BrokerUnavailable(Unavailable):
+    """The queue did not take the message in time."""

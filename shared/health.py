@@ -1,0 +1,64 @@
+"""How each thing the service leans on is, asked directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from shared.databases import Database
+from shared.errors import ServiceError
+from shared.parts import Parts
+
+WORKER_BEAT_SECONDS: Final = 5.0  # how often a worker says that it lives
+_WORKER_SILENCE_SECONDS: Final = 20.0  # after this long without a word it is taken for dead
+
+Check = Callable[[], str]
+"""Says in a few words how a dependency is. Raises ServiceError when it is down."""
+
+VITAL: Final = frozenset({"catalog_db"})  # without it not one request can be answered
+
+
+class NoWorker(ServiceError):
+    """No worker has said lately that it lives: jobs wait."""
+
+
+class NoModel(ServiceError):
+    """Nothing was trained yet: answers come from genres and popularity."""
+
+
+def checks(parts: Parts, ping_broker: Callable[[], None]) -> dict[str, Check]:
+    """A check per dependency, by name. Each is bounded by its own time-outs; run them side by side."""
+
+    def redis() -> str:
+        parts.redis.ping()
+        return "answers"
+
+    def broker() -> str:
+        ping_broker()
+        return "answers"
+
+    def model() -> str:
+        snapshot = parts.refresher.current()
+        if snapshot.model is None:
+            raise NoModel("no model yet: run `python -m worker train`")
+        return f"{snapshot.model.version}, {len(snapshot.model.titles)} titles"
+
+    def worker() -> str:
+        alive = parts.ledger.workers_seen(within_seconds=_WORKER_SILENCE_SECONDS)
+        if not alive:
+            raise NoWorker("no worker is alive: jobs wait for one")
+        return f"{alive} alive"
+
+    def database(pool: Database) -> Check:
+        def check() -> str:
+            pool.ping()
+            return "answers"
+
+        return check
+
+    return {pool.name: database(pool) for pool in parts.databases.all()} | {
+        "redis": redis,
+        "broker": broker,
+        "model": model,
+        "worker": worker,
+    }

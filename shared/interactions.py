@@ -1,0 +1,78 @@
+"""What a user's interactions with a title come to: the decisions about dirty data, made once for serving and training.
+
+- Several interactions of one user with one title count as one.
+- The latest opinion (LIKE or DISLIKE) settles it, whatever was watched before or after; without one, it is a WATCH.
+- Latest is by timestamp, then by id; a missing timestamp is the oldest of all.
+- Types are compared without case or blanks; an unknown or missing type only makes the title seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.ids import IdArray, IndexArray
+from shared.media import Kind
+
+UNKNOWN_TIME = np.iinfo(np.int64).min  # PostgreSQL's '-infinity', which stands for NULL
+
+
+@dataclass(frozen=True)
+class InteractionRows:
+    """n rows of the table ``interaction``, a column each."""
+
+    users: IdArray  # (n,)
+    titles: IdArray  # (n,)
+    kinds: NDArray[np.int8]  # (n,), values of Kind
+    times: NDArray[np.int64]  # (n,), microseconds since 2000-01-01 UTC, as PostgreSQL stores them
+    rows: NDArray[np.int64]  # (n,), the table's id
+
+    @classmethod
+    def from_records(cls, records: NDArray[Any]) -> InteractionRows:
+        """Columns of a structured array with the fields user, title, kind, time, row (any byte order)."""
+        return cls(
+            users=np.ascontiguousarray(records["user"]),
+            titles=np.ascontiguousarray(records["title"]),
+            kinds=records["kind"].astype(np.int8),
+            times=records["time"].astype(np.int64),
+            rows=records["row"].astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """m distinct (user, title) pairs, in order of user, then title."""
+
+    users: IndexArray  # (m,)
+    titles: IndexArray  # (m,)
+    positive: NDArray[np.bool_]  # (m,), liked or watched
+    times: NDArray[np.int64]  # (m,), when the settling interaction was; UNKNOWN_TIME where it is not known
+
+
+def settle(
+    users: IndexArray,
+    titles: IndexArray,
+    kinds: NDArray[np.int8],
+    times: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> Settled:
+    """One standing interaction per (user, title). All arguments have shape (n,); users and titles are positions."""
+    opinion = np.minimum(kinds, Kind.LIKE)  # LIKE and DISLIKE are equals: the later one stands
+    order = np.lexsort((rows, times, opinion, titles, users))
+    users, titles = users[order], titles[order]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (users[1:] != users[:-1]) | (titles[1:] != titles[:-1])
+    kept = order[last]
+    kind = kinds[kept]
+    return Settled(
+        users=users[last],
+        titles=titles[last],
+        positive=(kind == Kind.LIKE) | (kind == Kind.WATCH),
+        times=times[kept],
+    )

@@ -1,0 +1,127 @@
+"""The parts both doors are made of, put together once. Call it in the process that uses them, never before a fork."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from shared.cache import ListCache
+from shared.databases import Bounds, Database
+from shared.errors import DatabaseUnavailable
+from shared.jobs import JobPolicy, Jobs, Publish
+from shared.model import ModelStore
+from shared.recommender import Recommender
+from shared.redis_store import RedisStore
+from shared.refresher import Intervals, Refresher
+from shared.repositories.catalog import CatalogRepository
+from shared.repositories.engagement import EngagementRepository
+from shared.repositories.jobs import JobRepository
+from shared.repositories.users import UserRepository
+from shared.results import ResultStore
+from shared.scorer import Weights
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The three that are only read, and our own."""
+
+    user: Database
+    catalog: Database
+    engagement: Database
+    jobs: Database
+
+    @classmethod
+    def connect(cls, settings: Settings, *, processes: int) -> Databases:
+        """Pools that share a container's connections out over its processes; nothing connects before it is used."""
+        bounds = Bounds(
+            connections=settings.connections_per_process(processes),
+            checkout=settings.database_checkout_seconds,
+            connect=settings.database_connect_seconds,
+            statement=settings.database_statement_seconds,
+            bulk=settings.database_bulk_seconds,
+            pause=settings.retry_pause_seconds,
+        )
+        return cls(
+            user=Database("user_db", settings.user_db_url.get_secret_value(), bounds, read_only=True),
+            catalog=Database("catalog_db", settings.catalog_db_url.get_secret_value(), bounds, read_only=True),
+            engagement=Database("engagement_db", settings.engagement_db_url.get_secret_value(), bounds, read_only=True),
+            jobs=Database("jobs_db", settings.jobs_db_url.get_secret_value(), bounds, read_only=False),
+        )
+
+    def all(self) -> tuple[Database, ...]:
+        """Every one of them."""
+        return self.user, self.catalog, self.engagement, self.jobs
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One process's working set."""
+
+    settings: Settings
+    databases: Databases
+    redis: RedisStore
+    models: ModelStore
+    refresher: Refresher
+    recommender: Recommender
+    ledger: JobRepository
+    jobs: Jobs
+
+    @classmethod
+    def build(cls, settings: Settings, *, processes: int, threads: int, publish: Publish) -> Parts:
+        """Make the parts for one of a container's processes. Nothing connects yet: see `start`."""
+        databases = Databases.connect(settings, processes=processes)
+        redis = RedisStore(
+            settings.redis_url.get_secret_value(),
+            timeout_seconds=settings.redis_timeout_seconds,
+            pause_seconds=settings.retry_pause_seconds,
+            connections=threads + 2,  # readiness and the refresher come on top
+        )
+        catalog, engagement = CatalogRepository(databases.catalog), EngagementRepository(databases.engagement)
+        models = ModelStore(settings.model_dir)
+        refresher = Refresher(
+            catalog=catalog,
+            engagement=engagement,
+            models=models,
+            intervals=Intervals(
+                catalogue=settings.catalogue_refresh_seconds,
+                model=settings.model_check_seconds,
+                after_failure=settings.retry_pause_seconds,
+            ),
+            popularity_half_life_days=settings.popularity_half_life_days,
+        )
+        recommender = Recommender(
+            users=UserRepository(databases.user),
+            catalog=catalog,
+            engagement=engagement,
+            cache=ListCache(redis, life_seconds=settings.cache_seconds),
+            snapshot=refresher.current,
+            weights=Weights(content=settings.content_weight, pool=settings.pool_size, depth=settings.list_depth),
+            history_length=settings.history_length,
+        )
+        ledger = JobRepository(databases.jobs)
+        jobs = Jobs(
+            ledger=ledger,
+            recommender=recommender,
+            results=ResultStore(redis, life_seconds=settings.result_seconds),
+            publish=publish,
+            policy=JobPolicy(
+                chunk_users=settings.chunk_users,
+                lease_seconds=settings.lease_seconds,
+                result_seconds=settings.result_seconds,
+            ),
+        )
+        return cls(settings, databases, redis, models, refresher, recommender, ledger, jobs)
+
+    def start(self) -> None:
+        """Bring jobs_db up to date if it answers, and read titles and model for the first time."""
+        with contextlib.suppress(DatabaseUnavailable):
+            self.ledger.prepare()
+        self.refresher.start()
+
+    def close(self) -> None:
+        """Stop the background and close every connection."""
+        self.refresher.stop()
+        for database in self.databases.all():
+            database.close()
+        self.redis.close()

@@ -1,0 +1,188 @@
+"""The flow: user ids in, pages of recommendations out. Both doors end here.
+
+    cache? -> preferences and histories -> scorer -> cache -> titles
+
+When something is down, the answer is made without it and marked `degraded`: without user_db from history alone,
+without engagement_db from genres and popularity. A degraded list is never cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+
+from shared.cache import ListCache
+from shared.errors import DatabaseUnavailable
+from shared.ids import to_uuids
+from shared.interactions import InteractionRows, settle
+from shared.media import Page, Recommendation, Title
+from shared.ranked_list import STEPS, RankedList
+from shared.repositories.catalog import CatalogRepository
+from shared.repositories.engagement import EngagementRepository
+from shared.repositories.users import UserRepository
+from shared.scorer import Taste, Weights, rank
+from shared.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One user's whole list, and how it came about."""
+
+    ranked: RankedList
+    model_version: str | None
+    cached: bool
+    degraded: bool
+
+
+class Recommender:
+    """Recommends titles to users. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        users: UserRepository,
+        catalog: CatalogRepository,
+        engagement: EngagementRepository,
+        cache: ListCache,
+        snapshot: Callable[[], Snapshot],
+        weights: Weights,
+        history_length: int,
+    ) -> None:
+        self._users = users
+        self._catalog = catalog
+        self._engagement = engagement
+        self._cache = cache
+        self._snapshot = snapshot
+        self._weights = weights
+        self._history_length = history_length
+
+    def pages(self, user_ids: Sequence[UUID], *, limit: int, offset: int = 0, fresh: bool = False) -> dict[UUID, Page]:
+        """One page per distinct user, in the order given. fresh: pass the cache over, but fill it.
+
+        Raises DatabaseUnavailable when the catalogue can't be read.
+        """
+        snapshot = self._snapshot()
+        user_ids = list(dict.fromkeys(user_ids))
+        cached = {} if fresh else self._cache.get_many(user_ids, snapshot)
+        missing = [user_id for user_id in user_ids if user_id not in cached]
+        ranked, degraded = self._rank(missing, snapshot, bulk=False)
+        if not degraded:
+            self._cache.put_many(ranked, snapshot)
+        rankings = {
+            user_id: Ranking(
+                ranked=_still_there(cached[user_id], snapshot) if user_id in cached else ranked[user_id],
+                model_version=snapshot.model_version,
+                cached=user_id in cached,
+                degraded=degraded and user_id not in cached,
+            )
+            for user_id in user_ids
+        }
+        return self.render(rankings, limit=limit, offset=offset)
+
+    def rank_chunk(self, user_ids: Sequence[UUID]) -> tuple[list[RankedList], str | None]:
+        """Lists for a job's chunk, in the order given, and the model's version. The cache is left to single users.
+
+        A job waits rather than be degraded: raises DatabaseUnavailable when anything can't be read.
+        """
+        snapshot = self._snapshot()
+        ranked, degraded = self._rank(user_ids, snapshot, bulk=True)
+        if degraded:
+            raise DatabaseUnavailable("user_db or engagement_db", "a job is not answered without it")
+        return [ranked[user_id] for user_id in user_ids], snapshot.model_version
+
+    def render(
+        self, rankings: Mapping[UUID, Ranking], *, limit: int, offset: int, bulk: bool = False
+    ) -> dict[UUID, Page]:
+        """Cut a page from each list and look its titles up, all in one query. Titles deleted since are left out.
+
+        Raises DatabaseUnavailable.
+        """
+        parts = {user_id: ranking.ranked[offset : offset + limit] for user_id, ranking in rankings.items()}
+        ids = {user_id: to_uuids(part.titles) for user_id, part in parts.items()}
+        titles = self._catalog.titles({i for some in ids.values() for i in some}, bulk=bulk)
+        return {
+            user_id: Page(
+                user_id=user_id,
+                recommendations=_recommendations(parts[user_id], ids[user_id], titles),
+                limit=limit,
+                offset=offset,
+                strategy=ranking.ranked.strategy,
+                model_version=ranking.model_version,
+                cached=ranking.cached,
+                degraded=ranking.degraded,
+            )
+            for user_id, ranking in rankings.items()
+        }
+
+    def _rank(self, user_ids: Sequence[UUID], snapshot: Snapshot, *, bulk: bool) -> tuple[dict[UUID, RankedList], bool]:
+        """Whole lists, and whether they had to be made without a database."""
+        if not user_ids:
+            return {}, False
+        degraded = False
+        genres: Mapping[UUID, frozenset[str]] = {}
+        history: InteractionRows | None = None
+        try:
+            genres = self._users.genres(user_ids, bulk=bulk)
+        except DatabaseUnavailable:
+            degraded = True
+        try:
+            history = self._engagement.histories(user_ids, bulk=bulk)
+        except DatabaseUnavailable:
+            degraded = True
+        lists = rank(self._tastes(user_ids, genres, history, snapshot), snapshot, self._weights)
+        return dict(zip(user_ids, lists, strict=True)), degraded
+
+    def _tastes(
+        self,
+        user_ids: Sequence[UUID],
+        genres: Mapping[UUID, frozenset[str]],
+        history: InteractionRows | None,
+        snapshot: Snapshot,
+    ) -> list[Taste]:
+        """What is known of each user, in the terms of the snapshot; titles it does not know are passed over."""
+        nothing = np.empty(0, dtype=np.int64)
+        if history is None or not len(history):
+            return [Taste(genres.get(user_id, frozenset()), nothing, nothing) for user_id in user_ids]
+        ids, users = np.unique(history.users, return_inverse=True)
+        titles, columns = np.unique(history.titles, return_inverse=True)
+        pairs = settle(users, columns, history.kinds, history.times, history.rows)
+        in_catalogue = snapshot.catalogue.index.find(titles)[pairs.titles]
+        in_model = (snapshot.model.titles.find(titles) if snapshot.model else np.full(len(titles), -1, dtype=np.int64))[
+            pairs.titles
+        ]
+        usable = pairs.positive & (in_model >= 0)
+
+        starts = np.searchsorted(pairs.users, np.arange(len(ids) + 1))  # pairs are in order of user
+        part = {user_id: slice(*starts[i : i + 2]) for i, user_id in enumerate(to_uuids(ids))}
+        tastes = []
+        for user_id in user_ids:
+            of_user = part.get(user_id, slice(0, 0))
+            positive = np.flatnonzero(usable[of_user]) + of_user.start
+            if len(positive) > self._history_length:
+                newest = np.argsort(-pairs.times[positive].astype(np.float64), kind="stable")[: self._history_length]
+                positive = positive[newest]
+            seen = in_catalogue[of_user]
+            tastes.append(Taste(genres.get(user_id, frozenset()), in_model[positive], seen[seen >= 0]))
+        return tastes
+
+
+def _still_there(ranked: RankedList, snapshot: Snapshot) -> RankedList:
+    """A cached list without the titles that have left the catalogue since."""
+    return ranked[snapshot.catalogue.index.find(ranked.titles) >= 0]
+
+
+def _recommendations(part: RankedList, ids: list[UUID], titles: Mapping[UUID, Title]) -> tuple[Recommendation, ...]:
+    return tuple(
+        Recommendation(
+            title=titles[media_id],
+            score=int(part.scores[place]) / STEPS,
+            content_score=int(part.content[place]) / STEPS,
+            collaborative_score=int(part.collaborative[place]) / STEPS,
+            source=part.source(place),
+        )
+        for place, media_id in enumerate(ids)
+        if media_id in titles
+    )

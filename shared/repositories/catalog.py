@@ -1,0 +1,64 @@
+"""catalog_db: titles and their genres. Only ever read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from shared.databases import Database
+from shared.ids import IdArray, id_array
+from shared.media import Title, genre_key
+from shared.repositories import uuid_array
+
+
+class CatalogRepository:
+    """Reads medias and tb_media_genre."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def active_ids(self) -> IdArray:
+        """Every title that is not deleted, in no order. Raises DatabaseUnavailable."""
+        [(ids,)] = self._database.fetch(
+            "SELECT string_agg(uuid_send(id), ''::bytea) FROM medias WHERE deleted_at IS NULL", bulk=True
+        )
+        return id_array(ids or b"")
+
+    def titles_by_genre(self) -> dict[str, IdArray]:
+        """Genre name as stored -> the titles filed under it, known or not. Raises DatabaseUnavailable."""
+        rows = self._database.fetch(
+            """
+            SELECT genre_name, string_agg(uuid_send(media_id), ''::bytea)
+              FROM tb_media_genre
+             WHERE genre_name IS NOT NULL AND media_id IS NOT NULL
+             GROUP BY genre_name
+            """,
+            bulk=True,
+        )
+        return {name: id_array(ids) for name, ids in rows}
+
+    def titles(self, ids: Collection[UUID], *, bulk: bool = False) -> dict[UUID, Title]:
+        """What is known of these titles now; deleted and unknown ones are left out. Raises DatabaseUnavailable."""
+        if not ids:
+            return {}
+        rows = self._database.fetch(
+            """
+            SELECT media.id, media.title, media.description, media.release_year, media.media_type, media.cover_url,
+                   genre.names
+              FROM medias AS media
+              LEFT JOIN (SELECT media_id, array_agg(genre_name) AS names
+                           FROM tb_media_genre
+                          WHERE media_id = ANY(%(ids)s::uuid[])
+                          GROUP BY media_id) AS genre ON genre.media_id = media.id
+             WHERE media.id = ANY(%(ids)s::uuid[]) AND media.deleted_at IS NULL
+            """,
+            {"ids": uuid_array(ids)},
+            bulk=bulk,
+        )
+        return {row[0]: Title(row[0], row[1], row[2], row[3], row[4], row[5], _tidy(row[6])) for row in rows}
+
+
+def _tidy(names: list[str | None] | None) -> tuple[str, ...]:
+    """Genre names without blanks around them, each once whatever its case, in alphabetical order."""
+    tidy = {genre_key(name): name.strip() for name in sorted(filter(None, names or ()))}
+    return tuple(sorted(name for key, name in tidy.items() if key))

@@ -1,0 +1,92 @@
+"""engagement_db: who liked, disliked and watched what. Only ever read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from shared.catalogue import Popularity
+from shared.databases import Database
+from shared.ids import id_array
+from shared.interactions import InteractionRows
+from shared.media import Kind
+from shared.repositories import uuid_array
+from shared.stall_guard import Sink
+
+# What a type means, as SQL. Case and blanks do not count; anything unknown is OTHER.
+_KIND: Final = f"""
+    CASE upper(btrim(type)) WHEN 'LIKE' THEN {Kind.LIKE} WHEN 'DISLIKE' THEN {Kind.DISLIKE}
+                            WHEN 'WATCH' THEN {Kind.WATCH} ELSE {Kind.OTHER} END::smallint
+"""
+_TIME: Final = """coalesce("timestamp", '-infinity')::timestamp"""
+
+# One row as `histories` gets it: the fields' binary forms, end to end.
+_RECORD: Final = np.dtype([("user", "S16"), ("title", "S16"), ("kind", ">i2"), ("time", ">i8"), ("row", ">i8")])
+
+
+class EngagementRepository:
+    """Reads interaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def histories(self, user_ids: Sequence[UUID], *, bulk: bool = False) -> InteractionRows:
+        """Every interaction of these users, in no order, packed by the server into one value: reading a row this way
+        costs a tenth of a Python tuple per row. Raises DatabaseUnavailable."""
+        [(packed,)] = self._database.fetch(
+            f"""
+            SELECT string_agg(uuid_send(user_id) || uuid_send(media_id) || int2send({_KIND})
+                              || timestamp_send({_TIME}) || int8send(id), ''::bytea)
+              FROM interaction
+             WHERE user_id = ANY(%(ids)s::uuid[])
+            """,  # noqa: S608 - constants of this file
+            {"ids": uuid_array(user_ids)},
+            bulk=bulk,
+        )
+        return InteractionRows.from_records(np.frombuffer(packed or b"", dtype=_RECORD))
+
+    def copy_all(self, sink: Sink) -> None:
+        """Stream every interaction in COPY's binary format, all rows of one width: user_id, media_id, kind, time, id.
+        Raises DatabaseUnavailable."""
+        self._database.copy(
+            f"COPY (SELECT user_id, media_id, {_KIND}, {_TIME}, id FROM interaction) TO STDOUT (FORMAT BINARY)",  # noqa: S608
+            sink,
+        )
+
+    def popularity(self, half_life_days: float) -> Popularity:
+        """How much liked each title is now, for the time before there is a model; reads the whole table.
+
+        Each user's likes and watches of a title count once, 2^(-age / half-life), the age being that of the latest,
+        measured from the newest interaction that is not in the future; of unknown age, as much as the oldest.
+        Raises DatabaseUnavailable.
+        """
+        [(titles, weights)] = self._database.fetch(
+            f"""
+            WITH positive AS (
+                SELECT user_id, media_id, max("timestamp") FILTER (WHERE isfinite("timestamp")) AS latest
+                  FROM interaction
+                 WHERE {_KIND} IN ({Kind.WATCH}, {Kind.LIKE})
+                 GROUP BY user_id, media_id
+            ), span AS (
+                SELECT max(latest) FILTER (WHERE latest <= now() AT TIME ZONE 'UTC') AS newest, min(latest) AS oldest
+                  FROM positive
+            ), weighed AS (
+                SELECT media_id,
+                       sum(exp(greatest(-700, -ln(2) * greatest(0, coalesce(
+                           extract(epoch FROM newest - coalesce(latest, oldest)), 0)
+                           / 86400 / %(half_life)s)))::double precision) AS weight
+                  FROM positive, span
+                 GROUP BY media_id
+            )
+            SELECT string_agg(uuid_send(media_id), ''::bytea ORDER BY media_id),
+                   string_agg(float4send(weight::real), ''::bytea ORDER BY media_id)
+              FROM weighed
+            """,  # noqa: S608 - constants of this file
+            {"half_life": half_life_days},
+            bulk=True,
+        )
+        weights = np.frombuffer(weights or b"", dtype=">f4").astype(np.float32)
+        return Popularity(id_array(titles or b""), weights)

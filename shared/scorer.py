@@ -1,0 +1,196 @@
+"""From what is known of users to their ranked titles. Pure numpy and scipy: no I/O, no clock, no logging.
+
+Terms: a *candidate* is a title of the catalogue that the user has not seen. Content = matching genres / the user's
+genres. Collaborative = sum of the neighbour weights of the user's positive history (S, see shared/model.py), scaled
+over the pool so that the best is 1 and the last 0. Hybrid = w * content + (1 - w) * collaborative; a component with
+nothing to say gives its weight to the other.
+
+Retrieve, then rank: candidates come in the order of their collaborative score, topped up by matching genres, then by
+popularity. The first `pool` of them are ranked by the hybrid; the rest follow as they came. Ties: popularity, then id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from shared.ids import IndexArray
+from shared.media import Source, Strategy
+from shared.ranked_list import SOURCE_CODE, STEPS, RankedList
+from shared.snapshot import Snapshot
+
+_BLOCK = 64  # users whose raw scores are held at once; bounds memory to about 64 x titles entries
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How lists are made."""
+
+    content: float = 0.4
+    pool: int = 100
+    depth: int = 200
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What is known of one user, in the terms of a snapshot."""
+
+    genres: frozenset[str]  # genre keys
+    positives: IndexArray  # model indices of the titles liked or watched, distinct
+    seen: IndexArray  # catalogue indices of every title with any interaction
+
+
+def collaborative_scores(tastes: Sequence[Taste], snapshot: Snapshot) -> sparse.csr_array:
+    """Raw collaborative scores X @ S, shape (users, model titles), X being users x positive history.
+
+    Each sum runs in the order of the history's indices, so one user scored alone and in a batch gets the same bits.
+    """
+    if snapshot.model is None:
+        return sparse.csr_array(np.empty((len(tastes), 0), dtype=np.float32))
+    histories = [np.sort(taste.positives) for taste in tastes]
+    starts = np.cumsum([0, *map(len, histories)])
+    columns = np.concatenate([*histories, np.empty(0, dtype=np.int64)])
+    x = sparse.csr_array(
+        (np.ones(len(columns), dtype=np.float32), columns.astype(np.int32), starts.astype(np.int32)),
+        shape=(len(tastes), len(snapshot.model.titles)),
+    )
+    scores: sparse.csr_array = x @ snapshot.model.neighbours
+    return scores
+
+
+def rank(tastes: Sequence[Taste], snapshot: Snapshot, weights: Weights) -> list[RankedList]:
+    """Each user's titles, best first, at most `weights.depth` of them."""
+    return list(_rank(tastes, snapshot, weights))
+
+
+def _rank(tastes: Sequence[Taste], snapshot: Snapshot, weights: Weights) -> Iterator[RankedList]:
+    taken = np.zeros(len(snapshot.catalogue), dtype=np.bool_)  # seen, or already in the list; clean between users
+    for start in range(0, len(tastes), _BLOCK):
+        block = tastes[start : start + _BLOCK]
+        raw = collaborative_scores(block, snapshot)
+        for row, taste in enumerate(block):
+            entries = slice(raw.indptr[row], raw.indptr[row + 1])
+            places = snapshot.catalogue_place[raw.indices[entries]] if snapshot.model else np.empty(0, np.int64)
+            yield _rank_one(taste, places, raw.data[entries], snapshot, weights, taken)
+
+
+def _rank_one(
+    taste: Taste,
+    places: IndexArray,
+    raw: NDArray[np.float32],
+    snapshot: Snapshot,
+    weights: Weights,
+    taken: NDArray[np.bool_],
+) -> RankedList:
+    """One user's list. places: (k,) catalogue index (or -1) of the titles scored, raw: (k,) their scores."""
+    catalogue = snapshot.catalogue
+    mask = catalogue.mask(taste.genres)
+    has_content = bool(mask.any())
+
+    taken[taste.seen] = True
+    usable = (places >= 0) & (raw > 0)
+    usable[usable] = ~taken[places[usable]]
+    neighbours, raw = _best(places[usable], raw[usable], weights.depth)
+    taken[neighbours] = True
+    matching = _matching(snapshot, mask, taken, weights.depth - len(neighbours)) if has_content else _NONE
+    taken[matching] = True
+    popular = _untaken(taken, weights.depth - len(neighbours) - len(matching))
+    taken[taste.seen] = taken[neighbours] = taken[matching] = False
+
+    titles = np.concatenate([neighbours, matching, popular])
+    collaborative = np.zeros(len(titles))
+    collaborative[: len(neighbours)] = _scale(raw, in_pool=weights.pool, short=len(neighbours) < weights.pool)
+    content = catalogue.matches(mask, titles) / max(1, len(taste.genres))
+    strategy = _strategy(has_content=has_content, has_collaborative=len(neighbours) > 0)
+    scores = _hybrid(strategy, content, collaborative, catalogue.popularity[titles], weights)
+    sources = np.repeat(
+        np.array([SOURCE_CODE[Source.HYBRID], SOURCE_CODE[Source.CONTENT], SOURCE_CODE[Source.POPULAR]], np.uint8),
+        [len(neighbours), len(matching), len(popular)],
+    )
+
+    order = np.arange(len(titles))
+    order[: weights.pool] = np.argsort(-scores[: weights.pool], kind="stable")
+    return RankedList(
+        strategy=strategy,
+        titles=catalogue.index.ids[titles[order]],
+        # Behind the pool the order is not the hybrid's: a score there is held down to the one before it.
+        scores=_steps(np.minimum.accumulate(scores[order])),
+        content=_steps(content[order]),
+        collaborative=_steps(collaborative[order]),
+        sources=sources[order],
+    )
+
+
+_NONE: IndexArray = np.empty(0, dtype=np.int64)
+
+
+def _best(titles: IndexArray, raw: NDArray[np.float32], most: int) -> tuple[IndexArray, NDArray[np.float32]]:
+    """The titles with the highest scores, best first, ties by index."""
+    if len(titles) > most:
+        least = np.partition(raw, len(raw) - most)[len(raw) - most]
+        kept = raw >= least  # ties with the last one stay until the sort has judged them
+        titles, raw = titles[kept], raw[kept]
+    order = np.lexsort((titles, -raw))[:most]
+    return titles[order], raw[order]
+
+
+def _matching(snapshot: Snapshot, mask: NDArray[np.uint64], taken: NDArray[np.bool_], most: int) -> IndexArray:
+    """Untaken titles that share genres with the mask: most matches first, then most popular."""
+    if most <= 0:
+        return _NONE
+    matches = snapshot.catalogue.matches(mask, slice(None))
+    matches[taken] = 0
+    found: list[IndexArray] = []
+    for count in range(int(matches.max(initial=0)), 0, -1):
+        found.append(np.flatnonzero(matches == count)[:most])
+        most -= len(found[-1])
+        if most == 0:
+            break
+    return np.concatenate(found) if found else _NONE
+
+
+def _untaken(taken: NDArray[np.bool_], most: int) -> IndexArray:
+    """The most popular untaken titles (the catalogue is in that order)."""
+    return np.flatnonzero(~taken)[: max(0, most)]
+
+
+def _scale(raw: NDArray[np.float32], *, in_pool: int, short: bool) -> Floats:
+    """Collaborative scores scaled over the pool: best 1, last 0. In a pool that is topped up, the last have raw 0."""
+    if not len(raw):
+        return np.empty(0)
+    exact = raw.astype(np.float64)
+    best, last = exact[0], 0.0 if short else exact[:in_pool][-1]
+    if best == last:  # all alike: none is better, and none is worthless
+        return np.where(np.arange(len(exact)) < in_pool, 1.0, 0.0)
+    return np.clip((exact - last) / (best - last), 0.0, 1.0)
+
+
+def _strategy(*, has_content: bool, has_collaborative: bool) -> Strategy:
+    if has_collaborative:
+        return Strategy.HYBRID if has_content else Strategy.COLLABORATIVE
+    return Strategy.CONTENT if has_content else Strategy.POPULAR
+
+
+def _hybrid(
+    strategy: Strategy, content: Floats, collaborative: Floats, popularity: NDArray[np.float32], weights: Weights
+) -> Floats:
+    """The score of each title, in [0, 1]. With nothing known of the user it is popularity over the most popular's."""
+    if strategy is Strategy.HYBRID:
+        mixed: Floats = weights.content * content + (1 - weights.content) * collaborative
+        return mixed
+    if strategy is Strategy.COLLABORATIVE:
+        return collaborative
+    if strategy is Strategy.CONTENT:
+        return content
+    most = popularity.max(initial=0) or 1.0
+    return np.asarray(popularity / most, dtype=np.float64)
+
+
+def _steps(score: Floats) -> NDArray[np.uint16]:
+    return np.rint(score * STEPS).astype(np.uint16)

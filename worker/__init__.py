@@ -1,0 +1,1 @@
+"""The queue door: messages in, contracts, one function of `shared`, and the ledger's answer."""
