@@ -1,6 +1,7 @@
 """python -m demo: the whole service on this machine, on real data, with nothing installed but Python."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ def main() -> int:
                 client, dsns = service.start(supervisor, port=port, movielens=options.movielens)
                 print(f"Ready after {time.perf_counter() - begun:.1f} s.")
                 users, seen = service.known_users(dsns)
-                walkthrough.run(client, users, seen)
+                walkthrough.run(client, users, seen, supervisor.check)
                 if options.once:
                     print("\nEverything answered as it should.")
                     return 0
@@ -38,8 +39,9 @@ def main() -> int:
             except WrongAnswer as error:
                 logs = [log_tail(supervisor.log(name)) for name in ("gateway", "worker")]
                 raise DemoError("\n".join([str(error), *logs])) from error
-            finally:
-                print("\nStopping ...", flush=True)
+            except BrokenPipeError:  # whoever read the output (a pager, head) has gone
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
     except KeyboardInterrupt:
         return 0 if ready else _INTERRUPTED
     except DemoError as error:

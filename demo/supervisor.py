@@ -4,11 +4,12 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from demo.console import step
 from demo.errors import ServerError
 from demo.lock import DirectoryLock
 from demo.process import Process
@@ -41,7 +42,8 @@ class Supervisor:
     ) -> None:
         """Stop everything, last started first. Each stop is bounded, so asking again cannot hurry it."""
         ignore_stop_requests()
-        self._stack.close()
+        with step("\nStopping") if self._running else nullcontext():
+            self._stack.close()
 
     def log(self, name: str) -> Path:
         """The log file of a process started with `run` or `finish`."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -31,16 +31,17 @@ _FIELDS = {
 }
 
 
-def run(client: Client, users: Sequence[UUID], seen: frozenset[str]) -> None:
+def run(client: Client, users: Sequence[UUID], seen: frozenset[str], check: Callable[[], None]) -> None:
     """Show every kind of request. `users` are at least three known ones, `seen` the first one's titles.
 
-    Raises WrongAnswer at the first answer that is not as promised.
+    Raises WrongAnswer at the first answer that is not as promised, and what `check` raises: it is called
+    while a job runs, since a job whose worker has died never ends.
     """
     _health(client)
     _one_user(client, users[0], seen)
     _unknown_user(client)
     _few_users(client, users[:3])
-    _every_user(client, users[:_JOB_LIMIT])
+    _every_user(client, users[:_JOB_LIMIT], check)
 
 
 def _health(client: Client) -> None:
@@ -84,10 +85,10 @@ def _few_users(client: Client, users: Sequence[UUID]) -> None:
     _heading(4, f"{len(users)} users in one request", f"POST {_BATCH}", answer)
     for user in users:
         titles = _checked_page(results[str(user)], user, limit=3)
-        print(f"   {user}  {', '.join(_name(title) for title in titles)}")
+        print(f"   {user}  {'; '.join(_name(title) for title in titles)}")
 
 
-def _every_user(client: Client, users: Sequence[UUID]) -> None:
+def _every_user(client: Client, users: Sequence[UUID], check: Callable[[], None]) -> None:
     start = time.perf_counter()
     answer = client.post(
         _BATCH,
@@ -99,7 +100,7 @@ def _every_user(client: Client, users: Sequence[UUID]) -> None:
     _require(address, "the accepted job has no Location")
     _heading(5, f"All {len(users):,} users as a job", f"POST {_BATCH}  (Prefer: respond-async)", answer)
     print(f"   accepted: {address}")
-    job = _follow(client, address, total=len(users))
+    job = _follow(client, address, len(users), check)
     seconds = time.perf_counter() - start
     print(f"   {job['done']:,} users in {seconds:.1f} s: {job['done'] / seconds:,.0f} users per second")
 
@@ -115,11 +116,12 @@ def _every_user(client: Client, users: Sequence[UUID]) -> None:
     print(f"   GET {path}  (NDJSON): one line for each, read in {time.perf_counter() - start:.1f} s")
 
 
-def _follow(client: Client, address: str, total: int) -> Any:
+def _follow(client: Client, address: str, total: int, check: Callable[[], None]) -> Any:
     """Poll the job to its end, telling how far it is once a second."""
     deadline = time.monotonic() + _JOB_SECONDS
     told = time.monotonic()
     while time.monotonic() < deadline:
+        check()
         job = client.get(address).body
         if job.get("state") not in ("accepted", "running"):
             right = job.get("state") == "completed" and (job.get("done"), job.get("failed")) == (total, 0)

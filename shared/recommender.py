@@ -12,19 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import numpy as np
-
 from shared.cache import ListCache
 from shared.errors import DatabaseUnavailable
 from shared.ids import to_uuids
-from shared.interactions import InteractionRows, settle
+from shared.interactions import InteractionRows
 from shared.media import Page, Recommendation, Title
 from shared.ranked_list import STEPS, RankedList
 from shared.repositories.catalog import CatalogRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.repositories.users import UserRepository
-from shared.scorer import Taste, Weights, rank
+from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
+from shared.tastes import tastes
 
 
 @dataclass(frozen=True)
@@ -132,41 +131,9 @@ class Recommender:
             history = self._engagement.histories(user_ids, bulk=bulk)
         except DatabaseUnavailable:
             degraded = True
-        lists = rank(self._tastes(user_ids, genres, history, snapshot), snapshot, self._weights)
+        known = tastes(user_ids, genres, history, snapshot, most=self._history_length)
+        lists = rank(known, snapshot, self._weights)
         return dict(zip(user_ids, lists, strict=True)), degraded
-
-    def _tastes(
-        self,
-        user_ids: Sequence[UUID],
-        genres: Mapping[UUID, frozenset[str]],
-        history: InteractionRows | None,
-        snapshot: Snapshot,
-    ) -> list[Taste]:
-        """What is known of each user, in the terms of the snapshot; titles it does not know are passed over."""
-        nothing = np.empty(0, dtype=np.int64)
-        if history is None or not len(history):
-            return [Taste(genres.get(user_id, frozenset()), nothing, nothing) for user_id in user_ids]
-        ids, users = np.unique(history.users, return_inverse=True)
-        titles, columns = np.unique(history.titles, return_inverse=True)
-        pairs = settle(users, columns, history.kinds, history.times, history.rows)
-        in_catalogue = snapshot.catalogue.index.find(titles)[pairs.titles]
-        in_model = (snapshot.model.titles.find(titles) if snapshot.model else np.full(len(titles), -1, dtype=np.int64))[
-            pairs.titles
-        ]
-        usable = pairs.positive & (in_model >= 0)
-
-        starts = np.searchsorted(pairs.users, np.arange(len(ids) + 1))  # pairs are in order of user
-        part = {user_id: slice(*starts[i : i + 2]) for i, user_id in enumerate(to_uuids(ids))}
-        tastes = []
-        for user_id in user_ids:
-            of_user = part.get(user_id, slice(0, 0))
-            positive = np.flatnonzero(usable[of_user]) + of_user.start
-            if len(positive) > self._history_length:
-                newest = np.argsort(-pairs.times[positive].astype(np.float64), kind="stable")[: self._history_length]
-                positive = positive[newest]
-            seen = in_catalogue[of_user]
-            tastes.append(Taste(genres.get(user_id, frozenset()), in_model[positive], seen[seen >= 0]))
-        return tastes
 
 
 def _still_there(ranked: RankedList, snapshot: Snapshot) -> RankedList:

@@ -168,7 +168,8 @@ def _scale(raw: NDArray[np.float32], *, in_pool: int, short: bool) -> Floats:
     best, last = exact[0], 0.0 if short else exact[:in_pool][-1]
     if best == last:  # all alike: none is better, and none is worthless
         return np.where(np.arange(len(exact)) < in_pool, 1.0, 0.0)
-    return np.clip((exact - last) / (best - last), 0.0, 1.0)
+    scaled: Floats = np.clip((exact - last) / (best - last), 0.0, 1.0)
+    return scaled
 
 
 def _strategy(*, has_content: bool, has_collaborative: bool) -> Strategy:

@@ -1,0 +1,191 @@
+"""A media platform for the tests: its three databases on a real PostgreSQL, and ours beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg2
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+
+from demo.process import PROJECT
+from demo.servers import Postgres, Valkey
+from gateway.app import create_app
+from shared import broker
+from shared.model import Model, ModelStore
+from shared.parts import Parts
+from shared.settings import Settings
+from worker.training.train import train
+
+DATABASES = ("user_db", "catalog_db", "engagement_db", "jobs_db")
+NOON = datetime(2024, 1, 1, 12)
+
+
+class Platform:
+    """Databases with a prefix of their own, two Redis database numbers, and everything built on them."""
+
+    def __init__(self, postgres: Postgres, valkey: Valkey, model_dir: Path, *, prefix: str = "", redis_db: int = 0):
+        self.postgres, self.valkey = postgres, valkey
+        self.model_dir = model_dir
+        self.urls: dict[str, str] = {}
+        self.redis_url, self.broker_url = valkey.url(redis_db), valkey.url(redis_db + 1)
+        self._connections: dict[str, Any] = {}
+        self._cleanup = contextlib.ExitStack()
+        self._clock = itertools.count()
+        for name in DATABASES:
+            postgres.create_database(prefix + name)
+            self.urls[name] = postgres.dsn(prefix + name)
+            schema = PROJECT / "shared" / "schema" / f"{name}.sql"
+            if schema.exists():
+                self.sql(name, schema.read_text())
+
+    def sql(self, database: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as the platform's own services would."""
+        connection = self._connections.get(database)
+        if connection is None or connection.closed:
+            connection = self._connections[database] = psycopg2.connect(self.urls[database])
+            connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def empty(self) -> None:
+        """As if nobody had ever been here."""
+        self.sql("user_db", "TRUNCATE user_preferences, tb_user_genre")
+        self.sql("catalog_db", "TRUNCATE medias, tb_media_genre")
+        self.sql("engagement_db", "TRUNCATE interaction")
+        self.sql("jobs_db", "DROP SCHEMA public CASCADE")
+        self.sql("jobs_db", "CREATE SCHEMA public")
+        for url in (self.redis_url, self.broker_url):
+            with redis.Redis.from_url(url) as client:
+                client.flushdb()
+
+    def close(self) -> None:
+        """Close everything that was built on the platform."""
+        self._cleanup.close()
+        for connection in self._connections.values():
+            connection.close()
+
+    # What the platform's users and editors do.
+
+    def user(self, *genres: str | None, user_id: UUID | None = None, through_preferences: bool = False) -> UUID:
+        """A user who prefers these genres."""
+        user_id = user_id or uuid4()
+        preference = uuid4()
+        self.sql("user_db", "INSERT INTO user_preferences VALUES (%s, %s)", str(preference), str(user_id))
+        for genre in genres:
+            owner = preference if through_preferences else user_id
+            self.sql("user_db", "INSERT INTO tb_user_genre VALUES (%s, %s)", str(owner), genre)
+        return user_id
+
+    def title(self, name: str | None, *genres: str | None, media_id: UUID | None = None, **columns: Any) -> UUID:
+        """A title with these genres; columns: release_year, media_type, description, cover_url, deleted_at."""
+        media_id = media_id or uuid4()
+        columns = {"release_year": 2000, "media_type": "MOVIE"} | columns
+        self.sql(
+            "catalog_db",
+            f"INSERT INTO medias (id, title, {', '.join(columns)}) VALUES (%s, %s{', %s' * len(columns)})",
+            str(media_id),
+            name,
+            *columns.values(),
+        )
+        for genre in genres:
+            self.sql("catalog_db", "INSERT INTO tb_media_genre VALUES (%s, %s)", str(media_id), genre)
+        return media_id
+
+    def interact(self, user: UUID, title: UUID, kind: str | None, at: datetime | str | None = "next") -> None:
+        """An interaction; without `at` each is a minute after the one before."""
+        moment = NOON + timedelta(minutes=next(self._clock)) if at == "next" else at
+        self.sql(
+            "engagement_db",
+            'INSERT INTO interaction (user_id, media_id, type, "timestamp") VALUES (%s, %s, %s, %s)',
+            str(user),
+            str(title),
+            kind,
+            moment,
+        )
+
+    def like(self, users: UUID | Iterable[UUID], *titles: UUID) -> None:
+        """Each of the users likes each of the titles."""
+        for user in [users] if isinstance(users, UUID) else users:
+            for title in titles:
+                self.interact(user, title, "LIKE")
+
+    def delete(self, title: UUID) -> None:
+        """The platform takes a title down."""
+        self.sql("catalog_db", "UPDATE medias SET deleted_at = now() WHERE id = %s", str(title))
+
+    # The service on top.
+
+    def settings(self, **changes: Any) -> Settings:
+        """The service's settings for this platform. A short pause after failures keeps tests short."""
+        defaults = {f"{name}_url": url for name, url in self.urls.items()} | {
+            "redis_url": self.redis_url,
+            "broker_url": self.broker_url,
+            "model_dir": self.model_dir,
+            "retry_pause_seconds": 0.2,
+            "model_check_seconds": 0.1,
+        }
+        return Settings(**(defaults | changes))
+
+    def environment(self, **changes: Any) -> dict[str, str]:
+        """The same as variables, for processes."""
+        settings = self.settings(**changes).model_dump()
+        urls = {f"{name}_url": url for name, url in self.urls.items()}
+        plain = settings | urls | {"redis_url": self.redis_url, "broker_url": self.broker_url}
+        return {name.upper(): str(value) for name, value in (plain | changes).items()}
+
+    def parts(self, **changes: Any) -> Parts:
+        """The service's parts in this process, publishing to the real broker, with no worker behind it."""
+        settings = self.settings(**changes)
+        app = broker.celery_app(settings, "tests")
+        parts = Parts.build(settings, processes=1, threads=4, publish=broker.publisher(app))
+        parts.start()
+        self._cleanup.callback(parts.close)
+        return parts
+
+    def gateway(self, **changes: Any) -> Gateway:
+        """The gateway's application in this process."""
+        app = create_app(self.settings(**changes))
+        self._cleanup.callback(app.extensions["parts"].close)
+        return Gateway(app)
+
+    def train(self, **changes: Any) -> Model:
+        """Train and make current."""
+        parts = self.parts(**changes)
+        return train(parts.databases.engagement, ModelStore(self.model_dir), parts.settings)
+
+
+class Gateway:
+    """Requests to a gateway in this process."""
+
+    def __init__(self, app: Flask) -> None:
+        self.client: FlaskClient = app.test_client()
+        self.parts: Parts = app.extensions["parts"]
+
+    def page(self, user: UUID, *, fresh: bool = True, **query: Any) -> dict[str, Any]:
+        """A user's page; fresh: computed anew. Fails unless the answer is 200."""
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        answer = self.client.get(f"/api/recommendations/{user}", query_string=query, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.get_json()
+
+    def titles(self, user: UUID, **query: Any) -> list[str | None]:
+        """The names of a user's titles, best first."""
+        return [r["title"] for r in self.page(user, **query)["recommendations"]]
+
+    def refresh(self) -> None:
+        """Notice now what would be noticed within a minute."""
+        self.parts.refresher.refresh(catalogue_now=True)
+
+
+def ids(titles: Sequence[dict[str, Any]]) -> list[str]:
+    """The media ids of recommendations."""
+    return [title["media_id"] for title in titles]
