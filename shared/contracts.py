@@ -125,13 +125,15 @@ def _problem(contract: type[BaseModel], error: Mapping[str, Any]) -> FieldProble
         if name in contract.model_fields and len(location) == 1:
             bounds: dict[str, Any] = {}
             for constraint in contract.model_fields[name].metadata:
-                for bound in ("ge", "le", "max_length"):
+                for bound in ("ge", "le", "min_length", "max_length"):
                     if (value := getattr(constraint, bound, None)) is not None:
                         bounds[bound] = value
             if "ge" in bounds and "le" in bounds:
                 allowed = f"{bounds['ge']} to {bounds['le']}"
             elif "ge" in bounds:
                 allowed = f"{bounds['ge']} or more"
+            elif "min_length" in bounds:
+                allowed = f"{bounds['min_length']} or more"
             elif "max_length" in bounds:
                 allowed = f"at most {bounds['max_length']} characters"
     field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:])

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,11 @@ class InteractionRows:
             rows=records["row"].astype(np.int64),
         )
 
+    @classmethod
+    def joined(cls, blocks: list[InteractionRows]) -> InteractionRows:
+        """Blocks of rows as one."""
+        return cls(*(np.concatenate([getattr(block, field.name) for block in blocks]) for field in fields(cls)))
+
     def __len__(self) -> int:
         return len(self.users)
 
@@ -63,16 +68,23 @@ def settle(
     rows: NDArray[np.int64],
 ) -> Settled:
     """One standing interaction per (user, title). All arguments have shape (n,); users and titles are positions."""
-    opinion = np.minimum(kinds, Kind.LIKE)  # LIKE and DISLIKE are equals: the later one stands
-    order = np.lexsort((rows, times, opinion, titles, users))
-    users, titles = users[order], titles[order]
+    pairs = users * (titles.max(initial=0) + 1) + titles
+    order = np.argsort(pairs)
     last = np.ones(len(order), dtype=np.bool_)
-    last[:-1] = (users[1:] != users[:-1]) | (titles[1:] != titles[:-1])
+    last[:-1] = pairs[order[1:]] != pairs[order[:-1]]
+    # Nearly all pairs are there once. Only the rows of the others are put in order, the one that stands last.
+    repeated = ~last
+    repeated[1:] |= ~last[:-1]
+    places = np.flatnonzero(repeated)
+    some = order[places]
+    opinion = np.minimum(kinds[some], Kind.LIKE)  # LIKE and DISLIKE are equals: the later one stands
+    order[places] = some[np.lexsort((rows[some], times[some], opinion, pairs[some]))]
+
     kept = order[last]
     kind = kinds[kept]
     return Settled(
-        users=users[last],
-        titles=titles[last],
+        users=users[kept],
+        titles=titles[kept],
         positive=(kind == Kind.LIKE) | (kind == Kind.WATCH),
         times=times[kept],
     )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+from typing import Any, Final
+
+from celery import bootsteps
 
 from shared.errors import ServiceError
 from shared.model import ModelStore
@@ -13,6 +17,8 @@ from shared.telemetry import configure_logging
 from worker.app import create_app
 from worker.training.train import train
 
+_PULSE_SECONDS: Final = 5.0
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
@@ -21,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="work on jobs until stopped")
     run.add_argument("--concurrency", type=int, metavar="N", help="processes (default: WORKER_CONCURRENCY)")
     run.add_argument("--name", default="worker@%h", help="the worker's name (default: %(default)s; %%h is the host)")
+    run.add_argument("--pulse", type=Path, metavar="FILE", help="touch FILE every 5 s while the queue is being read")
     commands.add_parser("train", help="train a model on engagement_db and make it current")
     chosen = parser.parse_args(arguments)
     try:
@@ -38,11 +45,33 @@ def _run(settings: Settings, chosen: argparse.Namespace) -> int:
             print("worker: --concurrency must be 1 to 64", file=sys.stderr)
             return 2
         settings = settings.model_copy(update={"worker_concurrency": chosen.concurrency})
-    create_app(settings).worker_main(
+    app = create_app(settings)
+    if chosen.pulse is not None:
+        app.steps["consumer"].add(_pulse(chosen.pulse))
+    app.worker_main(
         ["worker", "--loglevel", settings.log_level, "--hostname", chosen.name,
          "--without-gossip", "--without-mingle", "--without-heartbeat"]
     )  # fmt: skip
     return 0
+
+
+def _pulse(file: Path) -> type[bootsteps.StartStopStep]:
+    """A part of Celery's consumer that touches `file`, for a health check to look at its age.
+
+    The loop that reads the queue does it, so the file grows old when that hangs or has no broker; a thread of its own
+    would go on. Celery starts the part anew after each lost connection, which ends the timer too.
+    """
+
+    class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+        requires = ("celery.worker.consumer:Tasks",)
+
+        def start(self, consumer: Any) -> None:
+            self.timer = consumer.timer.call_repeatedly(_PULSE_SECONDS, file.touch)
+
+        def stop(self, _consumer: Any) -> None:
+            self.timer.cancel()
+
+    return Pulse
 
 
 def _train(settings: Settings) -> int:

@@ -54,6 +54,7 @@ def accepted(job: Job) -> Response:
     """202 with the job, where to ask for it, and when."""
     response = _state(job)
     response.status_code = 202
+    response.headers["Retry-After"] = str(POLL_SECONDS)  # also of a job that is done already
     response.headers["Location"] = url_for("jobs.state", job_id=job.job_id)
     response.headers["Preference-Applied"] = "respond-async"
     return response

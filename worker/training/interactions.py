@@ -31,6 +31,8 @@ _TUPLE: Final = np.dtype(
         ("row_bytes", ">i4"), ("row", ">i8"),
     ]
 )  # fmt: skip
+_FIELDS: Final = 5
+_BLOCK_BYTES: Final = 1 << 24
 _MICROSECONDS_PER_DAY: Final = 86_400_000_000
 
 
@@ -57,28 +59,44 @@ class Positives:
 
 def read_positives(engagement: EngagementRepository) -> Positives:
     """Every user's positive titles. Raises DatabaseUnavailable."""
-    stream = bytearray()
-    engagement.copy_all(_Appender(stream))
-    return positives(parse_copy(stream))
+    reader = CopyReader()
+    engagement.copy_all(reader)
+    return positives(reader.rows())
 
 
-class _Appender:
-    def __init__(self, buffer: bytearray) -> None:
-        self._buffer = buffer
+class CopyReader:
+    """Takes what EngagementRepository.copy_all sends, and keeps it as columns: 49 bytes a row instead of 72."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self._started = False
+        self._blocks: list[InteractionRows] = []
 
     def write(self, data: bytes, /) -> None:
-        self._buffer += data
+        """Take the next piece of the stream. Raises ValueError when it is not what copy_all sends."""
+        self._pending += data
+        if len(self._pending) >= _BLOCK_BYTES:
+            self._parse()
 
+    def rows(self) -> InteractionRows:
+        """All rows, once the stream has ended. Raises ValueError when it ended too early."""
+        self._parse()
+        if self._pending != _TRAILER:
+            raise ValueError("the binary COPY ended too early")
+        return InteractionRows.joined(self._blocks)
 
-def parse_copy(stream: bytes | bytearray) -> InteractionRows:
-    """What EngagementRepository.copy_all sent. Raises ValueError when it is not that."""
-    if not stream.startswith(_SIGNATURE) or not stream.endswith(_TRAILER):
-        raise ValueError("not a whole binary COPY")
-    body = memoryview(stream)[_HEADER_BYTES : -len(_TRAILER)]
-    tuples = np.frombuffer(body, dtype=_TUPLE)
-    if len(tuples) and not (tuples["fields"] == 5).all():
-        raise ValueError("rows of unexpected width")
-    return InteractionRows.from_records(tuples)
+    def _parse(self) -> None:
+        if not self._started:
+            if not self._pending.startswith(_SIGNATURE):
+                raise ValueError("not a binary COPY")
+            del self._pending[:_HEADER_BYTES]
+            self._started = True
+        count = len(self._pending) // _TUPLE.itemsize
+        tuples = np.frombuffer(bytes(self._pending[: count * _TUPLE.itemsize]), dtype=_TUPLE)
+        if not (tuples["fields"] == _FIELDS).all():
+            raise ValueError("rows of unexpected width")
+        self._blocks.append(InteractionRows.from_records(tuples))
+        del self._pending[: count * _TUPLE.itemsize]
 
 
 def positives(rows: InteractionRows) -> Positives:

@@ -1,0 +1,326 @@
+"""What crosses the borders: which input is taken, which is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.contracts import (
+    BatchMessage,
+    BatchRequest,
+    ChunkMessage,
+    JobPath,
+    NoQuery,
+    PageQuery,
+    ResultsQuery,
+    UserPath,
+    parse,
+)
+from shared.errors import InvalidRequest
+
+USER = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+JOB = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+CONTRACTS = (UserPath, JobPath, PageQuery, ResultsQuery, NoQuery, BatchRequest, BatchMessage, ChunkMessage)
+
+NOT_A_UUID = "not a UUID such as"
+
+
+def refusal(contract: type, data: Any, **options: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(contract, data, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("contract", "data", "expected"),
+    [
+        pytest.param(UserPath, {"user_id": USER}, {"user_id": UUID(USER)}, id="user"),
+        pytest.param(JobPath, {"job_id": JOB}, {"job_id": UUID(JOB)}, id="job"),
+        pytest.param(PageQuery, {}, {"limit": 10, "offset": 0}, id="page-defaults"),
+        pytest.param(PageQuery, {"limit": "1", "offset": "0"}, {"limit": 1, "offset": 0}, id="page-least"),
+        pytest.param(PageQuery, {"limit": "100", "offset": "1000000"}, {"limit": 100, "offset": 10**6}, id="page-most"),
+        pytest.param(PageQuery, {"limit": "007"}, {"limit": 7, "offset": 0}, id="page-leading-zeros"),
+        pytest.param(ResultsQuery, {}, {"limit": 100, "cursor": None}, id="results-defaults"),
+        pytest.param(ResultsQuery, {"limit": "1000"}, {"limit": 1000, "cursor": None}, id="results-most"),
+        pytest.param(ResultsQuery, {"cursor": "A" * 64}, {"limit": 100, "cursor": "A" * 64}, id="results-cursor"),
+        pytest.param(NoQuery, {}, {}, id="nothing"),
+        pytest.param(BatchRequest, {"user_ids": [USER]}, {"user_ids": [UUID(USER)], "limit": 10}, id="batch-defaults"),
+        pytest.param(
+            BatchRequest, {"user_ids": [USER], "limit": 100}, {"user_ids": [UUID(USER)], "limit": 100}, id="batch-most"
+        ),
+        pytest.param(
+            BatchMessage,
+            {"job_id": JOB, "user_ids": [USER], "limit": 1},
+            {"job_id": UUID(JOB), "user_ids": [UUID(USER)], "limit": 1},
+            id="batch-message",
+        ),
+        pytest.param(
+            ChunkMessage, {"job_id": JOB, "chunk_no": 0}, {"job_id": UUID(JOB), "chunk_no": 0}, id="chunk-message"
+        ),
+    ],
+)
+def test_good_input_is_taken_with_its_defaults(contract: type, data: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert parse(contract, data).model_dump() == expected
+
+
+@pytest.mark.parametrize(
+    ("contract", "data", "field", "message", "allowed"),
+    [
+        # Paths.
+        pytest.param(UserPath, {"user_id": "42"}, "user_id", NOT_A_UUID, None, id="user-is-a-number"),
+        pytest.param(JobPath, {"job_id": "latest"}, "job_id", NOT_A_UUID, None, id="job-is-a-word"),
+        # Queries.
+        pytest.param(PageQuery, {"limit": "0"}, "limit", "greater than or equal to 1", "1 to 100", id="limit-0"),
+        pytest.param(PageQuery, {"limit": "-1"}, "limit", "greater than or equal to 1", "1 to 100", id="limit-minus-1"),
+        pytest.param(PageQuery, {"limit": "101"}, "limit", "less than or equal to 100", "1 to 100", id="limit-101"),
+        pytest.param(PageQuery, {"limit": ""}, "limit", "not a whole number", "1 to 100", id="limit-empty"),
+        pytest.param(PageQuery, {"limit": "ten"}, "limit", "not a whole number", "1 to 100", id="limit-word"),
+        pytest.param(PageQuery, {"limit": "10.0"}, "limit", "not a whole number", "1 to 100", id="limit-fraction"),
+        pytest.param(PageQuery, {"limit": "1e1"}, "limit", "not a whole number", "1 to 100", id="limit-exponent"),
+        pytest.param(PageQuery, {"limit": "+10"}, "limit", "not a whole number", "1 to 100", id="limit-plus"),
+        pytest.param(PageQuery, {"limit": " 10"}, "limit", "not a whole number", "1 to 100", id="limit-blank-before"),
+        pytest.param(PageQuery, {"limit": "10\n"}, "limit", "not a whole number", "1 to 100", id="limit-newline"),
+        pytest.param(PageQuery, {"limit": "1_0"}, "limit", "not a whole number", "1 to 100", id="limit-underscore"),
+        pytest.param(PageQuery, {"limit": "0x10"}, "limit", "not a whole number", "1 to 100", id="limit-hexadecimal"),
+        pytest.param(
+            PageQuery, {"limit": "\u0661\u0660"}, "limit", "not a whole number", "1 to 100", id="limit-arabic"
+        ),
+        pytest.param(PageQuery, {"limit": "9" * 5000}, "limit", "not a whole number", "1 to 100", id="limit-huge"),
+        pytest.param(
+            PageQuery, {"offset": "-1"}, "offset", "greater than or equal to 0", "0 to 1000000", id="offset-minus-1"
+        ),
+        pytest.param(
+            PageQuery, {"offset": "1000001"}, "offset", "less than or equal to", "0 to 1000000", id="offset-too-far"
+        ),
+        pytest.param(PageQuery, {"limt": "5"}, "limt", "unknown field", "limit, offset", id="query-misspelt"),
+        pytest.param(ResultsQuery, {"limit": "0"}, "limit", "greater than or equal to 1", "1 to 1000", id="results-0"),
+        pytest.param(
+            ResultsQuery, {"limit": "1001"}, "limit", "less than or equal to 1000", "1 to 1000", id="results-1001"
+        ),
+        pytest.param(
+            ResultsQuery, {"cursor": "A" * 65}, "cursor", "at most 64", "at most 64 characters", id="cursor-too-long"
+        ),
+        pytest.param(ResultsQuery, {"offset": "1"}, "offset", "unknown field", "limit, cursor", id="results-by-offset"),
+        pytest.param(NoQuery, {"limit": "5"}, "limit", "unknown field", "no fields", id="a-query-where-none-belongs"),
+        # Bodies.
+        pytest.param(BatchRequest, {}, "user_ids", "field required", None, id="users-missing"),
+        pytest.param(BatchRequest, {"user_ids": None}, "user_ids", "valid list", None, id="users-null"),
+        pytest.param(BatchRequest, {"user_ids": USER}, "user_ids", "valid list", None, id="users-no-list"),
+        pytest.param(BatchRequest, {"user_ids": {USER: 1}}, "user_ids", "valid list", None, id="users-an-object"),
+        pytest.param(BatchRequest, {"user_ids": []}, "user_ids", "at least 1", "1 or more", id="users-empty"),
+        pytest.param(BatchRequest, {"user_ids": [USER, 7]}, "user_ids[1]", NOT_A_UUID, None, id="users-a-number"),
+        pytest.param(BatchRequest, {"user_ids": [None]}, "user_ids[0]", NOT_A_UUID, None, id="users-null-inside"),
+        pytest.param(BatchRequest, {"user_ids": [[USER]]}, "user_ids[0]", NOT_A_UUID, None, id="users-nested"),
+        pytest.param(
+            BatchRequest,
+            {"user_ids": [USER], "limit": True},
+            "limit",
+            "valid integer",
+            "1 to 100",
+            id="body-limit-true",
+        ),
+        pytest.param(
+            BatchRequest,
+            {"user_ids": [USER], "limit": "10"},
+            "limit",
+            "valid integer",
+            "1 to 100",
+            id="body-limit-text",
+        ),
+        pytest.param(
+            BatchRequest,
+            {"user_ids": [USER], "limit": 10.0},
+            "limit",
+            "valid integer",
+            "1 to 100",
+            id="body-limit-float",
+        ),
+        pytest.param(
+            BatchRequest,
+            {"user_ids": [USER], "limit": math.nan},
+            "limit",
+            "valid integer",
+            "1 to 100",
+            id="body-limit-nan",
+        ),
+        pytest.param(
+            BatchRequest,
+            {"user_ids": [USER], "limit": math.inf},
+            "limit",
+            "valid integer",
+            "1 to 100",
+            id="body-limit-infinite",
+        ),
+        pytest.param(
+            BatchRequest,
+            {"user_ids": [USER], "limit": 10**400},
+            "limit",
+            "less than or",
+            "1 to 100",
+            id="body-limit-huge",
+        ),
+        pytest.param(
+            BatchRequest, {"user_ids": [USER], "limit": 0}, "limit", "greater than or", "1 to 100", id="body-limit-0"
+        ),
+        pytest.param(
+            BatchRequest, {"user_ids": [USER], "limit": 101}, "limit", "less than or", "1 to 100", id="body-limit-101"
+        ),
+        pytest.param(
+            BatchRequest,
+            {"user_ids": [USER], "limit": None},
+            "limit",
+            "valid integer",
+            "1 to 100",
+            id="body-limit-null",
+        ),
+        pytest.param(
+            BatchRequest, {"user_ids": [USER], "job_id": JOB}, "job_id", "unknown", "user_ids, limit", id="body-unknown"
+        ),
+        # Messages.
+        pytest.param(BatchMessage, {"user_ids": [USER]}, "job_id", "field required", None, id="message-without-job"),
+        pytest.param(
+            BatchMessage, {"job_id": "x", "user_ids": [USER]}, "job_id", NOT_A_UUID, None, id="message-bad-job"
+        ),
+        pytest.param(
+            BatchMessage,
+            {"job_id": JOB, "user_ids": [USER], "priority": 1},
+            "priority",
+            "unknown field",
+            "user_ids, limit, job_id",
+            id="message-unknown",
+        ),
+        pytest.param(
+            ChunkMessage, {"job_id": JOB, "chunk_no": -1}, "chunk_no", "greater than", "0 or more", id="chunk-minus-1"
+        ),
+        pytest.param(
+            ChunkMessage, {"job_id": JOB, "chunk_no": "0"}, "chunk_no", "valid integer", "0 or more", id="chunk-text"
+        ),
+        pytest.param(
+            ChunkMessage, {"job_id": JOB, "chunk_no": False}, "chunk_no", "valid integer", "0 or more", id="chunk-false"
+        ),
+        pytest.param(ChunkMessage, {"job_id": JOB}, "chunk_no", "field required", "0 or more", id="chunk-missing"),
+    ],
+)
+def test_bad_input_is_refused_with_its_field_and_what_is_allowed(
+    contract: type, data: dict[str, Any], field: str, message: str, allowed: str | None
+) -> None:
+    error = refusal(contract, data)
+    [problem] = error.problems
+    assert (problem.field, problem.allowed) == (field, allowed)
+    assert message in problem.message
+    assert str(error) == f"{field}: {problem.message}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(USER, id="small-letters"),
+        pytest.param(USER.upper(), id="capitals"),
+        pytest.param("1B4e28bA-2fa1-11D2-883f-0016d3CCa427", id="mixed-case"),
+        pytest.param("00000000-0000-0000-0000-000000000000", id="nil"),
+        pytest.param("ffffffff-ffff-ffff-ffff-ffffffffffff", id="of-no-known-version"),
+    ],
+)
+def test_a_uuid_is_taken_in_its_canonical_form_whatever_its_case(text: str) -> None:
+    assert str(parse(UserPath, {"user_id": text}).user_id) == text.lower()
+    assert parse(BatchRequest, {"user_ids": [text]}).user_ids == [UUID(text)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(USER.replace("-", ""), id="without-hyphens"),
+        pytest.param(f"{{{USER}}}", id="in-braces"),
+        pytest.param(f"urn:uuid:{USER}", id="urn"),
+        pytest.param(f" {USER}", id="blank-before"),
+        pytest.param(f"{USER}\n", id="newline-after"),
+        pytest.param(USER[:-1], id="too-short"),
+        pytest.param(USER + "0", id="too-long"),
+        pytest.param("1b4e28ba2-fa1-11d2-883f-0016d3cca427", id="hyphens-misplaced"),
+        pytest.param(USER.replace("1", "g", 1), id="no-hexadecimal"),
+        pytest.param(USER.replace("1", "１", 1), id="full-width-digit"),  # noqa: RUF001
+        pytest.param("", id="empty"),
+        pytest.param("\ud800", id="half-a-surrogate-pair"),
+        pytest.param(UUID(USER).int, id="as-a-number"),
+        pytest.param(UUID(USER).bytes, id="as-bytes"),
+        pytest.param(None, id="null"),
+        pytest.param([USER], id="in-a-list"),
+    ],
+)
+def test_any_other_form_of_a_uuid_is_refused(value: Any) -> None:
+    for contract, data, field in (
+        (UserPath, {"user_id": value}, "user_id"),
+        (JobPath, {"job_id": value}, "job_id"),
+        (BatchRequest, {"user_ids": [USER, value]}, "user_ids[1]"),
+    ):
+        [problem] = refusal(contract, data).problems
+        assert problem.field == field
+        assert NOT_A_UUID in problem.message
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    error = refusal(BatchRequest, {"user_ids": [USER, "x"], "limit": 0, "colour": "red"})
+    assert [problem.field for problem in error.problems] == ["user_ids[1]", "limit", "colour"]
+    assert "user_ids[1]" in str(error)
+    assert "limit" in str(error)
+    assert "colour" in str(error)
+
+
+def test_the_refusal_of_a_hundred_thousand_wrong_users_stays_short() -> None:
+    error = refusal(BatchRequest, {"user_ids": ["x"] * 100_000})
+    assert 1 <= len(error.problems) <= 20
+    assert len(str(error)) < 1000
+
+
+def test_more_users_than_allowed_are_refused_with_the_number_allowed() -> None:
+    data = {"user_ids": [USER] * 4}
+    assert len(parse(BatchRequest, data, most_users=4).user_ids) == 4
+    [problem] = refusal(BatchRequest, data, most_users=3).problems
+    assert (problem.field, problem.allowed) == ("user_ids", "1 to 3 users")
+    assert "4 users are too many" in problem.message
+
+
+def test_a_parsed_contract_never_changes() -> None:
+    query = parse(PageQuery, {"limit": "5"})
+    with pytest.raises(ValueError, match="frozen"):
+        query.limit = 6
+
+
+NAMES = st.sampled_from(sorted({name for contract in CONTRACTS for name in contract.model_fields}))
+TEXT = st.text(st.characters())  # halves of surrogate pairs too: JSON can carry them
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**30), 10**30)
+    | st.floats()
+    | TEXT
+    | st.sampled_from([USER, JOB, USER.upper(), "10", "-1", ""])
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.dictionaries(NAMES | TEXT, JSON, max_size=5) | JSON)
+@example(data={"\ud800": 1})
+@example(data={"user_ids": [USER], "limit": 10**5000})
+def test_anything_that_json_can_say_is_taken_or_refused_and_nothing_else(contract: type, data: Any) -> None:
+    try:
+        parsed = parse(contract, data)
+    except InvalidRequest as error:
+        assert error.problems
+        assert all(problem.message for problem in error.problems)
+        assert str(error)
+    else:
+        assert set(data) <= set(contract.model_fields)
+        assert isinstance(parsed, contract)
