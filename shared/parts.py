@@ -20,6 +20,7 @@ from shared.repositories.users import UserRepository
 from shared.results import ResultStore
 from shared.scorer import Weights
 from shared.settings import Settings
+from shared.titles import Titles
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Parts:
         )
         recommender = Recommender(
             users=UserRepository(databases.user),
-            catalog=catalog,
+            titles=Titles(catalog, redis),
             engagement=engagement,
             cache=ListCache(redis, life_seconds=settings.cache_seconds),
             snapshot=refresher.current,

@@ -3,7 +3,8 @@
     cache? -> preferences and histories -> scorer -> cache -> titles
 
 When something is down, the answer is made without it and marked `degraded`: without user_db from history alone,
-without engagement_db from genres and popularity. A degraded list is never cached.
+without engagement_db from genres and popularity (such lists are never cached), without catalog_db from what was last
+seen of the titles.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from shared.ids import to_uuids
 from shared.interactions import InteractionRows
 from shared.media import Page, Recommendation, Title
 from shared.ranked_list import STEPS, RankedList
-from shared.repositories.catalog import CatalogRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.repositories.users import UserRepository
 from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
 from shared.tastes import tastes
+from shared.titles import Titles
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Recommender:
         self,
         *,
         users: UserRepository,
-        catalog: CatalogRepository,
+        titles: Titles,
         engagement: EngagementRepository,
         cache: ListCache,
         snapshot: Callable[[], Snapshot],
@@ -51,7 +52,7 @@ class Recommender:
         history_length: int,
     ) -> None:
         self._users = users
-        self._catalog = catalog
+        self._titles = titles
         self._engagement = engagement
         self._cache = cache
         self._snapshot = snapshot
@@ -87,9 +88,7 @@ class Recommender:
         A job waits rather than be degraded: raises DatabaseUnavailable when anything can't be read.
         """
         snapshot = self._snapshot()
-        ranked, degraded = self._rank(user_ids, snapshot, bulk=True)
-        if degraded:
-            raise DatabaseUnavailable("user_db or engagement_db", "a job is not answered without it")
+        ranked, _ = self._rank(user_ids, snapshot, bulk=True)
         return [ranked[user_id] for user_id in user_ids], snapshot.model_version
 
     def render(
@@ -97,11 +96,11 @@ class Recommender:
     ) -> dict[UUID, Page]:
         """Cut a page from each list and look its titles up, all in one query. Titles deleted since are left out.
 
-        Raises DatabaseUnavailable.
+        Raises DatabaseUnavailable when catalog_db is down and a title was not seen lately.
         """
         parts = {user_id: ranking.ranked[offset : offset + limit] for user_id, ranking in rankings.items()}
         ids = {user_id: to_uuids(part.titles) for user_id, part in parts.items()}
-        titles = self._catalog.titles({i for some in ids.values() for i in some}, bulk=bulk)
+        titles, last_seen = self._titles.find({i for some in ids.values() for i in some}, bulk=bulk)
         return {
             user_id: Page(
                 user_id=user_id,
@@ -111,13 +110,13 @@ class Recommender:
                 strategy=ranking.ranked.strategy,
                 model_version=ranking.model_version,
                 cached=ranking.cached,
-                degraded=ranking.degraded,
+                degraded=ranking.degraded or last_seen,
             )
             for user_id, ranking in rankings.items()
         }
 
     def _rank(self, user_ids: Sequence[UUID], snapshot: Snapshot, *, bulk: bool) -> tuple[dict[UUID, RankedList], bool]:
-        """Whole lists, and whether they had to be made without a database."""
+        """Whole lists, and whether they had to be made without a database. bulk: raise DatabaseUnavailable instead."""
         if not user_ids:
             return {}, False
         degraded = False
@@ -126,10 +125,14 @@ class Recommender:
         try:
             genres = self._users.genres(user_ids, bulk=bulk)
         except DatabaseUnavailable:
+            if bulk:
+                raise
             degraded = True
         try:
             history = self._engagement.histories(user_ids, bulk=bulk)
         except DatabaseUnavailable:
+            if bulk:
+                raise
             degraded = True
         known = tastes(user_ids, genres, history, snapshot, most=self._history_length)
         lists = rank(known, snapshot, self._weights)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,15 @@ class Platform:
 
     def sql(self, database: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement as the platform's own services would."""
+        try:
+            return self._sql(database, statement, values)
+        except psycopg2.OperationalError:  # the server was restarted meanwhile
+            self._connections.pop(database).close()
+            return self._sql(database, statement, values)
+
+    def _sql(self, database: str, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         connection = self._connections.get(database)
-        if connection is None or connection.closed:
+        if connection is None:
             connection = self._connections[database] = psycopg2.connect(self.urls[database])
             connection.autocommit = True
         with connection.cursor() as cursor:
@@ -186,6 +194,9 @@ class Gateway:
         self.parts.refresher.refresh(catalogue_now=True)
 
 
-def ids(titles: Sequence[dict[str, Any]]) -> list[str]:
-    """The media ids of recommendations."""
-    return [title["media_id"] for title in titles]
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Look until it holds; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds:g} s"
+        time.sleep(0.05)

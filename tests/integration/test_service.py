@@ -13,6 +13,7 @@ from celery import Celery
 from shared.contracts import BATCH_TASK, QUEUE, TRAIN_TASK
 from shared.model import ModelStore
 from tests.conftest import Service
+from tests.platform import wait_for
 
 ASYNC = {"Prefer": "respond-async"}
 BATCH = "/api/recommendations/batch"
@@ -42,13 +43,6 @@ def finished(service: Service, job_id: str) -> dict[str, Any]:
 
 def exists(service: Service, job_id: str) -> bool:
     return service.client.get(f"/api/jobs/{job_id}", expect=None).status == 200
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 def page(service: Service, user: UUID | str, limit: int = 10) -> dict[str, Any]:

@@ -36,176 +36,97 @@ def refusal(contract: type, data: Any, **options: Any) -> InvalidRequest:
     return caught.value
 
 
-@pytest.mark.parametrize(
-    ("contract", "data", "expected"),
-    [
-        pytest.param(UserPath, {"user_id": USER}, {"user_id": UUID(USER)}, id="user"),
-        pytest.param(JobPath, {"job_id": JOB}, {"job_id": UUID(JOB)}, id="job"),
-        pytest.param(PageQuery, {}, {"limit": 10, "offset": 0}, id="page-defaults"),
-        pytest.param(PageQuery, {"limit": "1", "offset": "0"}, {"limit": 1, "offset": 0}, id="page-least"),
-        pytest.param(PageQuery, {"limit": "100", "offset": "1000000"}, {"limit": 100, "offset": 10**6}, id="page-most"),
-        pytest.param(PageQuery, {"limit": "007"}, {"limit": 7, "offset": 0}, id="page-leading-zeros"),
-        pytest.param(ResultsQuery, {}, {"limit": 100, "cursor": None}, id="results-defaults"),
-        pytest.param(ResultsQuery, {"limit": "1000"}, {"limit": 1000, "cursor": None}, id="results-most"),
-        pytest.param(ResultsQuery, {"cursor": "A" * 64}, {"limit": 100, "cursor": "A" * 64}, id="results-cursor"),
-        pytest.param(NoQuery, {}, {}, id="nothing"),
-        pytest.param(BatchRequest, {"user_ids": [USER]}, {"user_ids": [UUID(USER)], "limit": 10}, id="batch-defaults"),
-        pytest.param(
-            BatchRequest, {"user_ids": [USER], "limit": 100}, {"user_ids": [UUID(USER)], "limit": 100}, id="batch-most"
-        ),
-        pytest.param(
-            BatchMessage,
-            {"job_id": JOB, "user_ids": [USER], "limit": 1},
-            {"job_id": UUID(JOB), "user_ids": [UUID(USER)], "limit": 1},
-            id="batch-message",
-        ),
-        pytest.param(
-            ChunkMessage, {"job_id": JOB, "chunk_no": 0}, {"job_id": UUID(JOB), "chunk_no": 0}, id="chunk-message"
-        ),
-    ],
-)
+GOOD = {
+    "user": (UserPath, {"user_id": USER}, {"user_id": UUID(USER)}),
+    "job": (JobPath, {"job_id": JOB}, {"job_id": UUID(JOB)}),
+    "page-defaults": (PageQuery, {}, {"limit": 10, "offset": 0}),
+    "page-least": (PageQuery, {"limit": "1", "offset": "0"}, {"limit": 1, "offset": 0}),
+    "page-most": (PageQuery, {"limit": "100", "offset": "1000000"}, {"limit": 100, "offset": 1_000_000}),
+    "page-leading-zeros": (PageQuery, {"limit": "007"}, {"limit": 7, "offset": 0}),
+    "results-defaults": (ResultsQuery, {}, {"limit": 100, "cursor": None}),
+    "results-most": (ResultsQuery, {"limit": "1000"}, {"limit": 1000, "cursor": None}),
+    "results-cursor": (ResultsQuery, {"cursor": "A" * 64}, {"limit": 100, "cursor": "A" * 64}),
+    "nothing": (NoQuery, {}, {}),
+    "batch-defaults": (BatchRequest, {"user_ids": [USER]}, {"user_ids": [UUID(USER)], "limit": 10}),
+    "batch-most": (BatchRequest, {"user_ids": [USER], "limit": 100}, {"user_ids": [UUID(USER)], "limit": 100}),
+    "batch-message": (
+        BatchMessage,
+        {"job_id": JOB, "user_ids": [USER], "limit": 1},
+        {"job_id": UUID(JOB), "user_ids": [UUID(USER)], "limit": 1},
+    ),
+    "chunk-message": (ChunkMessage, {"job_id": JOB, "chunk_no": 0}, {"job_id": UUID(JOB), "chunk_no": 0}),
+}
+
+
+@pytest.mark.parametrize(("contract", "data", "expected"), GOOD.values(), ids=GOOD)
 def test_good_input_is_taken_with_its_defaults(contract: type, data: dict[str, Any], expected: dict[str, Any]) -> None:
     assert parse(contract, data).model_dump() == expected
 
 
-@pytest.mark.parametrize(
-    ("contract", "data", "field", "message", "allowed"),
-    [
-        # Paths.
-        pytest.param(UserPath, {"user_id": "42"}, "user_id", NOT_A_UUID, None, id="user-is-a-number"),
-        pytest.param(JobPath, {"job_id": "latest"}, "job_id", NOT_A_UUID, None, id="job-is-a-word"),
-        # Queries.
-        pytest.param(PageQuery, {"limit": "0"}, "limit", "greater than or equal to 1", "1 to 100", id="limit-0"),
-        pytest.param(PageQuery, {"limit": "-1"}, "limit", "greater than or equal to 1", "1 to 100", id="limit-minus-1"),
-        pytest.param(PageQuery, {"limit": "101"}, "limit", "less than or equal to 100", "1 to 100", id="limit-101"),
-        pytest.param(PageQuery, {"limit": ""}, "limit", "not a whole number", "1 to 100", id="limit-empty"),
-        pytest.param(PageQuery, {"limit": "ten"}, "limit", "not a whole number", "1 to 100", id="limit-word"),
-        pytest.param(PageQuery, {"limit": "10.0"}, "limit", "not a whole number", "1 to 100", id="limit-fraction"),
-        pytest.param(PageQuery, {"limit": "1e1"}, "limit", "not a whole number", "1 to 100", id="limit-exponent"),
-        pytest.param(PageQuery, {"limit": "+10"}, "limit", "not a whole number", "1 to 100", id="limit-plus"),
-        pytest.param(PageQuery, {"limit": " 10"}, "limit", "not a whole number", "1 to 100", id="limit-blank-before"),
-        pytest.param(PageQuery, {"limit": "10\n"}, "limit", "not a whole number", "1 to 100", id="limit-newline"),
-        pytest.param(PageQuery, {"limit": "1_0"}, "limit", "not a whole number", "1 to 100", id="limit-underscore"),
-        pytest.param(PageQuery, {"limit": "0x10"}, "limit", "not a whole number", "1 to 100", id="limit-hexadecimal"),
-        pytest.param(
-            PageQuery, {"limit": "\u0661\u0660"}, "limit", "not a whole number", "1 to 100", id="limit-arabic"
-        ),
-        pytest.param(PageQuery, {"limit": "9" * 5000}, "limit", "not a whole number", "1 to 100", id="limit-huge"),
-        pytest.param(
-            PageQuery, {"offset": "-1"}, "offset", "greater than or equal to 0", "0 to 1000000", id="offset-minus-1"
-        ),
-        pytest.param(
-            PageQuery, {"offset": "1000001"}, "offset", "less than or equal to", "0 to 1000000", id="offset-too-far"
-        ),
-        pytest.param(PageQuery, {"limt": "5"}, "limt", "unknown field", "limit, offset", id="query-misspelt"),
-        pytest.param(ResultsQuery, {"limit": "0"}, "limit", "greater than or equal to 1", "1 to 1000", id="results-0"),
-        pytest.param(
-            ResultsQuery, {"limit": "1001"}, "limit", "less than or equal to 1000", "1 to 1000", id="results-1001"
-        ),
-        pytest.param(
-            ResultsQuery, {"cursor": "A" * 65}, "cursor", "at most 64", "at most 64 characters", id="cursor-too-long"
-        ),
-        pytest.param(ResultsQuery, {"offset": "1"}, "offset", "unknown field", "limit, cursor", id="results-by-offset"),
-        pytest.param(NoQuery, {"limit": "5"}, "limit", "unknown field", "no fields", id="a-query-where-none-belongs"),
-        # Bodies.
-        pytest.param(BatchRequest, {}, "user_ids", "field required", None, id="users-missing"),
-        pytest.param(BatchRequest, {"user_ids": None}, "user_ids", "valid list", None, id="users-null"),
-        pytest.param(BatchRequest, {"user_ids": USER}, "user_ids", "valid list", None, id="users-no-list"),
-        pytest.param(BatchRequest, {"user_ids": {USER: 1}}, "user_ids", "valid list", None, id="users-an-object"),
-        pytest.param(BatchRequest, {"user_ids": []}, "user_ids", "at least 1", "1 or more", id="users-empty"),
-        pytest.param(BatchRequest, {"user_ids": [USER, 7]}, "user_ids[1]", NOT_A_UUID, None, id="users-a-number"),
-        pytest.param(BatchRequest, {"user_ids": [None]}, "user_ids[0]", NOT_A_UUID, None, id="users-null-inside"),
-        pytest.param(BatchRequest, {"user_ids": [[USER]]}, "user_ids[0]", NOT_A_UUID, None, id="users-nested"),
-        pytest.param(
-            BatchRequest,
-            {"user_ids": [USER], "limit": True},
-            "limit",
-            "valid integer",
-            "1 to 100",
-            id="body-limit-true",
-        ),
-        pytest.param(
-            BatchRequest,
-            {"user_ids": [USER], "limit": "10"},
-            "limit",
-            "valid integer",
-            "1 to 100",
-            id="body-limit-text",
-        ),
-        pytest.param(
-            BatchRequest,
-            {"user_ids": [USER], "limit": 10.0},
-            "limit",
-            "valid integer",
-            "1 to 100",
-            id="body-limit-float",
-        ),
-        pytest.param(
-            BatchRequest,
-            {"user_ids": [USER], "limit": math.nan},
-            "limit",
-            "valid integer",
-            "1 to 100",
-            id="body-limit-nan",
-        ),
-        pytest.param(
-            BatchRequest,
-            {"user_ids": [USER], "limit": math.inf},
-            "limit",
-            "valid integer",
-            "1 to 100",
-            id="body-limit-infinite",
-        ),
-        pytest.param(
-            BatchRequest,
-            {"user_ids": [USER], "limit": 10**400},
-            "limit",
-            "less than or",
-            "1 to 100",
-            id="body-limit-huge",
-        ),
-        pytest.param(
-            BatchRequest, {"user_ids": [USER], "limit": 0}, "limit", "greater than or", "1 to 100", id="body-limit-0"
-        ),
-        pytest.param(
-            BatchRequest, {"user_ids": [USER], "limit": 101}, "limit", "less than or", "1 to 100", id="body-limit-101"
-        ),
-        pytest.param(
-            BatchRequest,
-            {"user_ids": [USER], "limit": None},
-            "limit",
-            "valid integer",
-            "1 to 100",
-            id="body-limit-null",
-        ),
-        pytest.param(
-            BatchRequest, {"user_ids": [USER], "job_id": JOB}, "job_id", "unknown", "user_ids, limit", id="body-unknown"
-        ),
-        # Messages.
-        pytest.param(BatchMessage, {"user_ids": [USER]}, "job_id", "field required", None, id="message-without-job"),
-        pytest.param(
-            BatchMessage, {"job_id": "x", "user_ids": [USER]}, "job_id", NOT_A_UUID, None, id="message-bad-job"
-        ),
-        pytest.param(
-            BatchMessage,
-            {"job_id": JOB, "user_ids": [USER], "priority": 1},
-            "priority",
-            "unknown field",
-            "user_ids, limit, job_id",
-            id="message-unknown",
-        ),
-        pytest.param(
-            ChunkMessage, {"job_id": JOB, "chunk_no": -1}, "chunk_no", "greater than", "0 or more", id="chunk-minus-1"
-        ),
-        pytest.param(
-            ChunkMessage, {"job_id": JOB, "chunk_no": "0"}, "chunk_no", "valid integer", "0 or more", id="chunk-text"
-        ),
-        pytest.param(
-            ChunkMessage, {"job_id": JOB, "chunk_no": False}, "chunk_no", "valid integer", "0 or more", id="chunk-false"
-        ),
-        pytest.param(ChunkMessage, {"job_id": JOB}, "chunk_no", "field required", "0 or more", id="chunk-missing"),
-    ],
-)
+PAGE, RESULTS = "1 to 100", "1 to 1000"
+NO_NUMBER, TOO_SMALL, TOO_LARGE = "not a whole number", "greater than or equal to", "less than or equal to"
+
+# name: contract, what came, the field that is named, what is said of it, what is allowed
+BAD = {
+    "user-is-a-number": (UserPath, {"user_id": "42"}, "user_id", NOT_A_UUID, None),
+    "job-is-a-word": (JobPath, {"job_id": "latest"}, "job_id", NOT_A_UUID, None),
+    "limit-0": (PageQuery, {"limit": "0"}, "limit", TOO_SMALL, PAGE),
+    "limit-minus-1": (PageQuery, {"limit": "-1"}, "limit", TOO_SMALL, PAGE),
+    "limit-101": (PageQuery, {"limit": "101"}, "limit", TOO_LARGE, PAGE),
+    "limit-empty": (PageQuery, {"limit": ""}, "limit", NO_NUMBER, PAGE),
+    "limit-word": (PageQuery, {"limit": "ten"}, "limit", NO_NUMBER, PAGE),
+    "limit-fraction": (PageQuery, {"limit": "10.0"}, "limit", NO_NUMBER, PAGE),
+    "limit-exponent": (PageQuery, {"limit": "1e1"}, "limit", NO_NUMBER, PAGE),
+    "limit-plus": (PageQuery, {"limit": "+10"}, "limit", NO_NUMBER, PAGE),
+    "limit-blank-before": (PageQuery, {"limit": " 10"}, "limit", NO_NUMBER, PAGE),
+    "limit-newline-after": (PageQuery, {"limit": "10\n"}, "limit", NO_NUMBER, PAGE),
+    "limit-underscore": (PageQuery, {"limit": "1_0"}, "limit", NO_NUMBER, PAGE),
+    "limit-hexadecimal": (PageQuery, {"limit": "0x10"}, "limit", NO_NUMBER, PAGE),
+    "limit-arabic-digits": (PageQuery, {"limit": "\u0661\u0660"}, "limit", NO_NUMBER, PAGE),
+    "limit-huge": (PageQuery, {"limit": "9" * 5000}, "limit", NO_NUMBER, PAGE),
+    "offset-minus-1": (PageQuery, {"offset": "-1"}, "offset", TOO_SMALL, "0 to 1000000"),
+    "offset-too-far": (PageQuery, {"offset": "1000001"}, "offset", TOO_LARGE, "0 to 1000000"),
+    "query-misspelt": (PageQuery, {"limt": "5"}, "limt", "unknown field", "limit, offset"),
+    "results-limit-0": (ResultsQuery, {"limit": "0"}, "limit", TOO_SMALL, RESULTS),
+    "results-limit-1001": (ResultsQuery, {"limit": "1001"}, "limit", TOO_LARGE, RESULTS),
+    "results-by-offset": (ResultsQuery, {"offset": "1"}, "offset", "unknown field", "limit, cursor"),
+    "cursor-too-long": (ResultsQuery, {"cursor": "A" * 65}, "cursor", "at most 64", "at most 64 characters"),
+    "a-query-where-none-belongs": (NoQuery, {"limit": "5"}, "limit", "unknown field", "no fields"),
+    "users-missing": (BatchRequest, {}, "user_ids", "field required", "1 or more"),
+    "users-null": (BatchRequest, {"user_ids": None}, "user_ids", "valid list", "1 or more"),
+    "users-no-list": (BatchRequest, {"user_ids": USER}, "user_ids", "valid list", "1 or more"),
+    "users-an-object": (BatchRequest, {"user_ids": {USER: 1}}, "user_ids", "valid list", "1 or more"),
+    "users-empty": (BatchRequest, {"user_ids": []}, "user_ids", "at least 1", "1 or more"),
+    "users-with-a-number": (BatchRequest, {"user_ids": [USER, 7]}, "user_ids[1]", NOT_A_UUID, None),
+    "users-with-null": (BatchRequest, {"user_ids": [None]}, "user_ids[0]", NOT_A_UUID, None),
+    "users-nested": (BatchRequest, {"user_ids": [[USER]]}, "user_ids[0]", NOT_A_UUID, None),
+    "body-limit-true": (BatchRequest, {"user_ids": [USER], "limit": True}, "limit", "valid integer", PAGE),
+    "body-limit-text": (BatchRequest, {"user_ids": [USER], "limit": "10"}, "limit", "valid integer", PAGE),
+    "body-limit-float": (BatchRequest, {"user_ids": [USER], "limit": 10.0}, "limit", "valid integer", PAGE),
+    "body-limit-nan": (BatchRequest, {"user_ids": [USER], "limit": math.nan}, "limit", "valid integer", PAGE),
+    "body-limit-infinite": (BatchRequest, {"user_ids": [USER], "limit": math.inf}, "limit", "valid integer", PAGE),
+    "body-limit-null": (BatchRequest, {"user_ids": [USER], "limit": None}, "limit", "valid integer", PAGE),
+    "body-limit-huge": (BatchRequest, {"user_ids": [USER], "limit": 10**400}, "limit", TOO_LARGE, PAGE),
+    "body-limit-101": (BatchRequest, {"user_ids": [USER], "limit": 101}, "limit", TOO_LARGE, PAGE),
+    "body-limit-0": (BatchRequest, {"user_ids": [USER], "limit": 0}, "limit", TOO_SMALL, PAGE),
+    "body-unknown": (BatchRequest, {"user_ids": [USER], "job_id": JOB}, "job_id", "unknown", "user_ids, limit"),
+    "message-without-job": (BatchMessage, {"user_ids": [USER]}, "job_id", "field required", None),
+    "message-bad-job": (BatchMessage, {"job_id": "x", "user_ids": [USER]}, "job_id", NOT_A_UUID, None),
+    "message-unknown": (
+        BatchMessage,
+        {"job_id": JOB, "user_ids": [USER], "priority": 1},
+        "priority",
+        "unknown field",
+        "user_ids, limit, job_id",
+    ),
+    "chunk-missing": (ChunkMessage, {"job_id": JOB}, "chunk_no", "field required", "0 or more"),
+    "chunk-minus-1": (ChunkMessage, {"job_id": JOB, "chunk_no": -1}, "chunk_no", TOO_SMALL, "0 or more"),
+    "chunk-text": (ChunkMessage, {"job_id": JOB, "chunk_no": "0"}, "chunk_no", "valid integer", "0 or more"),
+    "chunk-false": (ChunkMessage, {"job_id": JOB, "chunk_no": False}, "chunk_no", "valid integer", "0 or more"),
+}
+
+
+@pytest.mark.parametrize(("contract", "data", "field", "message", "allowed"), BAD.values(), ids=BAD)
 def test_bad_input_is_refused_with_its_field_and_what_is_allowed(
     contract: type, data: dict[str, Any], field: str, message: str, allowed: str | None
 ) -> None:

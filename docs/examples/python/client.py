@@ -10,12 +10,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from email.message import Message
+from http.client import HTTPException
 from typing import Any, NamedTuple
 
 SERVICE = os.environ.get("ML_SERVICE_URL", "http://127.0.0.1:8000").rstrip("/")
 LIMIT = int(os.environ.get("LIMIT", "10"))  # titles per user
 TIMEOUT = 30  # seconds without a byte from the service
-JOB_SECONDS = 600  # longest wait for a job
+JOB_SECONDS = 600  # longest wait for a job to end
 APPEARS_SECONDS = 30  # longest wait for a worker to take a message
 
 
@@ -27,7 +28,7 @@ class Answer(NamedTuple):
 
 
 class Refused(Exception):
-    """The service said no, or nothing (status 0)."""
+    """The service said no, or gave no answer (status 0)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -36,63 +37,63 @@ class Refused(Exception):
 
 # region: call
 def send(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-    """The open answer to a request. Tried three times while nobody answers or the service is busy: no request of these
-    examples does harm when it is sent twice. Raises Refused."""
+    """An open answer, to be read. Tried three times while nobody answers or the service is busy (503): no request of
+    these examples does harm when it is sent twice. Raises Refused."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(SERVICE + path, data, headers or {}, method=method)
-    if data is not None:
-        request.add_header("Content-Type", "application/json")
+    request.add_header("Content-Type", "application/json")
     for tries_left in (2, 1, 0):
         try:
             return urllib.request.urlopen(request, timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
-            if error.code != 503 or not tries_left:
-                raise Refused(error.code, _problem(error)) from None
-            time.sleep(retry_after(error.headers))
-        except OSError as error:  # refused, cut off or too slow
-            if not tries_left:
-                raise Refused(0, f"no answer from {SERVICE}: {error}") from None
-            time.sleep(2)
+            refused, pause = Refused(error.code, problem(error)), retry_after(error.headers)
+        except (OSError, HTTPException) as error:  # refused, cut off or too slow
+            refused, pause = Refused(0, f"no answer from {SERVICE}: {error}"), 2.0
+        if refused.status not in (0, 503) or not tries_left:
+            raise refused
+        time.sleep(pause)
 
 
 def call(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-    """The whole answer to a request. Raises Refused."""
+    """A whole answer. Raises Refused."""
     with send(method, path, body, headers) as response:
-        return Answer(response.headers, json.load(response))
+        try:
+            return Answer(response.headers, json.load(response))
+        except (OSError, HTTPException, ValueError) as error:
+            raise Refused(0, f"{SERVICE}{path} answered something else than JSON: {error}") from None
 
 
-def _problem(error: urllib.error.HTTPError) -> str:
+def problem(error: urllib.error.HTTPError) -> str:
     """What the service says is wrong (RFC 9457)."""
     try:
         document = json.load(error)
         return f"{document['status']} {document['type']}: {document['detail']}"
-    except (OSError, ValueError, KeyError, TypeError):  # not the service's own answer: a proxy's page, say
+    except (OSError, ValueError, KeyError, TypeError):  # not the service's own words: a proxy's page, say
         return f"{error.code} {error.reason}"
 
 
-# end
 def retry_after(headers: Message) -> float:
     """Seconds to wait before asking again."""
-    wait = headers.get("Retry-After", "")
-    return float(wait) if wait.isdigit() else 2.0
+    seconds = headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else 2.0
 
 
+# end
 # region: follow
-def follow(path: str, *, appears: bool = True) -> dict[str, Any]:
-    """Ask for a job until it has ended, as often as the service says. Raises Refused.
+def follow(path: str, *, published: bool = False) -> dict[str, Any]:
+    """Ask for a job until it has ended, as often as the service wants to be asked. Raises Refused.
 
-    appears: False when "there is no such job" may mean that no worker has taken the message yet.
+    published: the job was put on the queue, and is unknown until a worker has taken the message.
     """
     started = time.monotonic()
-    while time.monotonic() - started < JOB_SECONDS:
+    while (waited := time.monotonic() - started) < JOB_SECONDS:
         try:
             headers, job = call("GET", path)
         except Refused as refused:
-            if appears or refused.status != 404 or time.monotonic() - started > APPEARS_SECONDS:
+            if not (published and refused.status == 404 and waited < APPEARS_SECONDS):
                 raise
             time.sleep(0.5)
             continue
-        appears = True
         print(f"{job['state']}: {job['done']} of {job['total']} users", file=sys.stderr)
         if job["state"] not in ("accepted", "running"):
             return job
@@ -103,17 +104,44 @@ def follow(path: str, *, appears: bool = True) -> dict[str, Any]:
 # end
 # region: results
 def results(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The page of every user who is done, one by one as they arrive. Raises Refused."""
+    """Every user's page, one by one as they arrive. Raises Refused."""
     count = 0
-    try:
-        with send("GET", f"/api/jobs/{job['job_id']}/results", headers={"Accept": "application/x-ndjson"}) as lines:
+    with send("GET", f"/api/jobs/{job['job_id']}/results", headers={"Accept": "application/x-ndjson"}) as lines:
+        try:
             for line in lines:
                 yield json.loads(line)
                 count += 1
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Refused(0, f"the results broke off after {count} users: {error}") from None
-    if count != job["done"]:
+        except (OSError, HTTPException, ValueError) as error:
+            raise Refused(0, f"the results broke off after {count} users: {error}") from None
+    if count < job["done"]:
         raise Refused(0, f"the results broke off after {count} of {job['done']} users")
 
 
 # end
+def print_results(job: dict[str, Any]) -> None:
+    """The best title of every user. Raises Refused, also when some users have none."""
+    if job["problem"]:
+        print(f"{job['state']}: {job['problem']['detail']}", file=sys.stderr)
+    for page in results(job):
+        print(page["user_id"], *(scored(best) for best in page["recommendations"][:1]), sep="  ")
+    if job["failed"]:
+        raise Refused(0, f"{job['failed']} of {job['total']} users failed")
+
+
+def scored(recommendation: dict[str, Any]) -> str:
+    """A title with its score; the catalogue may have no name for it."""
+    return f"{recommendation['score']:.4f}  {recommendation['title'] or '(no title)'}"
+
+
+def run(main: Callable[[list[str]], None], usage: str | None) -> None:
+    """Call `main` with the user ids of the command line; `-` reads them from standard input, one to a line."""
+    users = sys.argv[1:]
+    if users == ["-"]:
+        users = sys.stdin.read().split()
+    if not users or users[0].startswith("-"):
+        print(usage, file=sys.stderr)
+        sys.exit(2)
+    try:
+        main(users)
+    except Refused as refused:
+        sys.exit(f"error: {refused}")

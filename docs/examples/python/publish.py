@@ -1,0 +1,44 @@
+"""Puts a batch straight on the queue, then follows the job over HTTP and prints the best title of each user.
+
+usage: python publish.py USER_ID...
+       python publish.py - < FILE      (one user id to a line)
+
+Needs Celery: pip install "celery[redis]"
+
+BROKER_URL      the service's broker (redis://127.0.0.1:6379/1)
+ML_SERVICE_URL  the service (http://127.0.0.1:8000)
+LIMIT           titles per user (10)
+JOB_ID          the job's id, a UUID (a new one); published again with the same id, it is the same job
+"""
+
+import os
+import sys
+from uuid import uuid4
+
+from celery import Celery
+from celery.exceptions import OperationalError
+from client import LIMIT, Refused, follow, print_results, run
+
+
+# region: publish
+def publish(users: list[str]) -> None:
+    """Any number of users, up to 100,000."""
+    job_id = os.environ.get("JOB_ID") or str(uuid4())
+    queue = Celery(broker=os.environ.get("BROKER_URL", "redis://127.0.0.1:6379/1"))
+    queue.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
+    try:
+        queue.send_task(
+            "recommendations.batch.v1",
+            kwargs={"job_id": job_id, "user_ids": users, "limit": LIMIT},
+            queue="recommendations",
+            ignore_result=True,
+            retry_policy={"max_retries": 2},
+        )
+    except OperationalError as error:
+        raise Refused(0, f"the queue did not take the message: {error}") from None
+    print(f"job {job_id}, published", file=sys.stderr)
+    print_results(follow(f"/api/jobs/{job_id}", published=True))
+
+
+# end
+run(publish, __doc__)

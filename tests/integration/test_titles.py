@@ -1,0 +1,73 @@
+"""While catalog_db is down: what was last seen of the titles, if that is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from demo.servers import Postgres, Valkey
+from tests.platform import Platform, wait_for
+
+
+@pytest.fixture
+def fragile(tmp_path: Path, valkey: Valkey) -> Iterator[Platform]:
+    """A platform on a PostgreSQL of its own, which a test may stop."""
+    with Postgres(tmp_path / "postgres", durable=False) as postgres:
+        platform = Platform(postgres, valkey, tmp_path / "models", redis_db=4)
+        platform.empty()
+        yield platform
+        platform.close()
+
+
+def test_a_cached_list_is_served_with_the_titles_last_seen_and_marked_degraded(fragile: Platform) -> None:
+    for name in ("Heat", "Ronin"):
+        fragile.title(name, "Crime", description="about thieves")
+    user = fragile.user("Crime")
+    gateway = fragile.gateway()
+    before = gateway.page(user)
+
+    fragile.postgres.stop()
+
+    assert gateway.page(user, fresh=False) == before | {"cached": True, "degraded": True}
+
+
+def test_a_title_that_was_not_seen_lately_makes_it_503(fragile: Platform) -> None:
+    fragile.title("Heat", "Crime")
+    user = fragile.user("Crime")
+    gateway = fragile.gateway()
+    gateway.page(user)
+    fragile.postgres.stop()
+    with redis.Redis.from_url(fragile.redis_url) as store:
+        store.delete(*store.scan_iter("title:*"))
+
+    answer = gateway.client.get(f"/api/recommendations/{user}")
+
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_it_goes_on_by_itself_when_the_database_is_back(fragile: Platform) -> None:
+    heat = fragile.title("Heat", "Crime")
+    user = fragile.user("Crime")
+    gateway = fragile.gateway()
+    gateway.page(user)
+    fragile.postgres.stop()
+    assert gateway.client.get(f"/api/recommendations/{uuid4()}").get_json()["degraded"]
+    fragile.postgres.start()
+
+    fragile.sql("catalog_db", "UPDATE medias SET title = 'Heat (restored)' WHERE id = %s", str(heat))
+
+    wait_for(lambda: not gateway.page(user)["degraded"], seconds=10)
+    assert gateway.titles(user) == ["Heat (restored)"]
+
+
+def test_what_is_kept_of_titles_has_a_life(platform: Platform) -> None:
+    platform.title("Heat", "Crime")
+    platform.gateway().page(uuid4())
+    with redis.Redis.from_url(platform.redis_url) as store:
+        [key] = store.scan_iter("title:*")
+        assert 0 < store.ttl(key) <= 3600
