@@ -11,7 +11,6 @@ from gateway.routes import jobs, operations, recommendations
 from shared import broker, health
 from shared.parts import Parts
 from shared.settings import Settings
-from shared.telemetry import configure_logging
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -20,7 +19,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     Call it in the process that serves: it starts a thread and opens connections. Raises ConfigurationError.
     """
     settings = settings or Settings.from_environment()
-    configure_logging(settings.log_level)
     queue = broker.celery_app(settings, "gateway")
     parts = Parts.build(
         settings,

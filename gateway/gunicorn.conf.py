@@ -9,11 +9,14 @@ from typing import Any
 
 from shared.errors import ConfigurationError
 from shared.settings import Settings
+from shared.telemetry import configure_logging
 
 try:
     _settings = Settings.from_environment()
 except ConfigurationError as error:
     sys.exit(f"gateway: {error}")
+
+configure_logging(_settings.log_level)  # in the parent; its processes inherit it
 
 bind = _settings.web_bind
 worker_class = "gthread"

@@ -128,18 +128,24 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session inside BEGIN ... COMMIT; rolled back when the block raises. Not tried again: it may have written.
+        """A session inside BEGIN ... COMMIT; rolled back when the block raises.
 
-        Raises DatabaseUnavailable, PoolExhausted.
+        Only its BEGIN is tried again, when a kept connection broke: after that it may have written. Raises
+        DatabaseUnavailable, PoolExhausted.
         """
-        try:
-            with self._checkout() as session:
-                session.run("BEGIN", seconds=self.bounds.statement)
-                yield session
-                session.run("COMMIT", seconds=self.bounds.statement)
-        except _Broken as error:
-            self._drop_idle()
-            raise DatabaseUnavailable(self.name, str(error)) from error
+        begun = False
+        for last_try in (False, True):
+            try:
+                with self._checkout() as session:
+                    session.run("BEGIN", seconds=self.bounds.statement)
+                    begun = True
+                    yield session
+                    session.run("COMMIT", seconds=self.bounds.statement)
+                    return
+            except _Broken as error:
+                self._drop_idle()
+                if begun or last_try:
+                    raise DatabaseUnavailable(self.name, str(error)) from error
 
     def copy(self, sql: str, sink: Sink) -> None:
         """Stream `COPY (...) TO STDOUT` into `sink`, on a connection of its own. For long reads, such as training.

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     # Requests and jobs.
     batch_sync_users: int = Field(50, ge=1, le=1000, description="users of a batch answered at once; more become a job")
     job_users: int = Field(100_000, ge=1, le=1_000_000, description="users of one job")
-    chunk_users: int = Field(1000, ge=1, le=10_000, description="users a worker scores at a time")
+    chunk_users: int = Field(500, ge=1, le=10_000, description="users a worker scores at a time")
     lease_seconds: int = Field(
         120, ge=5, le=3600, description="how long a worker may hold a chunk before another may take it"
     )

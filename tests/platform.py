@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,23 @@ class Platform:
     def delete(self, title: UUID) -> None:
         """The platform takes a title down."""
         self.sql("catalog_db", "UPDATE medias SET deleted_at = now() WHERE id = %s", str(title))
+
+    @contextlib.contextmanager
+    def down(self, database: str) -> Iterator[None]:
+        """Meanwhile one of the databases refuses every connection, and those that there were are cut."""
+        if (ours := self._connections.pop(database, None)) is not None:
+            ours.close()
+        name = self.urls[database].rpartition("/")[2]
+        with contextlib.closing(psycopg2.connect(self.postgres.dsn())) as server, server.cursor() as cursor:
+            server.autocommit = True  # an ALTER DATABASE must be seen at once
+            cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            try:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,)
+                )
+                yield
+            finally:
+                cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
     # The service on top.
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 
 from gateway.rendering import json_response
 from shared import __version__
-from shared.errors import ServiceError
+from shared.errors import ServiceError, Unavailable
 from shared.health import Check
 
 SERVICE = "ml-service"
@@ -50,4 +50,5 @@ def _state(check: Future[str]) -> dict[str, str]:
     error = check.exception()
     if error is None:
         return {"state": "up", "detail": check.result()}
-    return {"state": "down", "detail": type(error).__name__ if isinstance(error, ServiceError) else "failed"}
+    says = isinstance(error, ServiceError) and not isinstance(error, Unavailable)
+    return {"state": "down", "detail": str(error) if says else "does not answer"}
