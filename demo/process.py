@@ -25,13 +25,12 @@ class Process:
         *,
         log: Path,
         environment: Mapping[str, str] | None = None,
-        directory: Path = PROJECT,
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 10.0,
         identity: Identity = Identity.SAME,
         keep_open: Sequence[int] = (),
     ) -> None:
-        """Start `command` (an absolute path and its arguments); output is appended to `log`.
+        """Start `command` (an absolute path and its arguments) in the project's folder; output goes to `log`.
 
         `environment` is added to ours, `grace` is in seconds, and `keep_open` are descriptors the command
         inherits. Raises ServerError when the command cannot be started at all.
@@ -45,8 +44,8 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
-                cwd=directory,
-                env={**os.environ, **(environment or {}), "PYTHONPATH": _python_path()},
+                cwd=PROJECT,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # Ctrl-C at the terminal is for us; we stop the rest in order
                 pass_fds=tuple(keep_open),
             )
@@ -116,8 +115,3 @@ def log_tail(log: Path, lines: int = _TAIL) -> str:
     text = log.read_text(errors="replace") if log.exists() else ""
     tail = text.splitlines()[-lines:]
     return "\n".join([f"{log}:" if tail else f"{log} is empty.", *(f"  {line}" for line in tail)])
-
-
-def _python_path() -> str:
-    """Makes `demo.guard` importable whatever the working directory."""
-    return os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))

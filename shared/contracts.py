@@ -105,8 +105,9 @@ def parse(contract: type[_ContractT], data: Mapping[str, Any], *, most_users: in
     except ValidationError as error:
         problems = [_problem(contract, dict(e)) for e in error.errors(include_url=False, include_input=False)[:20]]
         raise InvalidRequest("; ".join(f"{p.field}: {p.message}" for p in problems[:3]), problems) from None
-    if most_users is not None and isinstance(parsed, BatchRequest) and len(parsed.user_ids) > most_users:
-        problem = FieldProblem("user_ids", f"{len(parsed.user_ids)} users are too many", f"1 to {most_users} users")
+    users = len(set(parsed.user_ids)) if isinstance(parsed, BatchRequest) else 0  # listed twice, counted once
+    if most_users is not None and users > most_users:
+        problem = FieldProblem("user_ids", f"{users} users are too many", f"1 to {most_users} users")
         raise InvalidRequest(f"user_ids: {problem.message}", [problem])
     return parsed
 

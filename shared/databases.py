@@ -99,17 +99,15 @@ class Database:
         if not self._availability.worth_trying():
             raise DatabaseUnavailable(self.name, "it did not answer a moment ago")
         try:
-            rows = self._fetch(sql, parameters, bulk=bulk)
-        except _Broken:
-            self._drop_idle()  # what broke one, a restart of the server say, broke them all
             try:
                 rows = self._fetch(sql, parameters, bulk=bulk)
-            except _Broken as error:
-                self._availability.failed(error)
-                raise DatabaseUnavailable(self.name, str(error)) from error
+            except _Broken:
+                self._drop_idle()  # what broke one, a restart of the server say, broke them all
+                rows = self._fetch(sql, parameters, bulk=bulk)
+        except (PoolExhausted, SlowStatement):  # busy or slow is not down
+            raise
         except DatabaseUnavailable as error:
-            if not isinstance(error, PoolExhausted | SlowStatement):  # slow or busy is not down
-                self._availability.failed(error)
+            self._availability.failed(error)
             raise
         self._availability.answered()
         return rows
@@ -142,10 +140,10 @@ class Database:
                     yield session
                     session.run("COMMIT", seconds=self.bounds.statement)
                     return
-            except _Broken as error:
+            except _Broken:
                 self._drop_idle()
                 if begun or last_try:
-                    raise DatabaseUnavailable(self.name, str(error)) from error
+                    raise
 
     def copy(self, sql: str, sink: Sink) -> None:
         """Stream `COPY (...) TO STDOUT` into `sink`, on a connection of its own. For long reads, such as training.
