@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes
     app.url_map.strict_slashes = False
+    app.url_map.converters["user"] = recommendations.UserSegment
     app.extensions["parts"] = parts
     errors.register(app)
     app.register_blueprint(

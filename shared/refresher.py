@@ -96,7 +96,8 @@ class Refresher:
                 self._snapshot = Snapshot.join(Catalogue.build(*self._titles, popularity), model)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._intervals.model * random.uniform(0.9, 1.1)):  # noqa: S311 - spreads load
+        jitter = random.Random()  # noqa: S311 - spreads the load of many processes; a secret it is not
+        while not self._stopped.wait(self._intervals.model * jitter.uniform(0.9, 1.1)):
             try:
                 self.refresh()
             except Exception:  # a defect here must not end refreshing for good; the next round tries again

@@ -21,7 +21,7 @@ from demo.servers import Postgres, Valkey
 from gateway.app import create_app
 from shared import broker
 from shared.model import Model, ModelStore
-from shared.parts import Parts
+from shared.parts import Databases, Parts
 from shared.settings import Settings
 from worker.training.train import train
 
@@ -184,8 +184,9 @@ class Platform:
 
     def train(self, **changes: Any) -> Model:
         """Train and make current."""
-        parts = self.parts(**changes)
-        return train(parts.databases.engagement, ModelStore(self.model_dir), parts.settings)
+        settings = self.settings(**changes)
+        databases = Databases.connect(settings, processes=1)
+        return train(databases.engagement, ModelStore(self.model_dir), settings)
 
 
 class Gateway:

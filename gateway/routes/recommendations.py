@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from flask import Blueprint, Response, request
+from werkzeug.routing import BaseConverter
 
 from gateway import rendering
 from gateway.routes.jobs import accepted
@@ -13,6 +14,14 @@ from shared.errors import FieldProblem, InvalidRequest
 from shared.jobs import Jobs
 from shared.recommender import Recommender
 
+
+class UserSegment(BaseConverter):
+    """The part of a path that names a user: anything but our own word, so that GET .../batch is 405, not a bad id."""
+
+    regex = "(?!batch$)[^/]+"
+    part_isolating = True  # it never reaches beyond a slash
+
+
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -20,7 +29,7 @@ def routes(recommender: Recommender, jobs: Jobs, *, users_at_once: int, users_pe
     """The routes below /api/recommendations."""
     blueprint = Blueprint("recommendations", __name__, url_prefix="/api/recommendations")
 
-    @blueprint.get("/<user_id>")
+    @blueprint.get("/<user:user_id>")
     def of_user(user_id: str) -> Response:
         user = parse(UserPath, {"user_id": user_id}).user_id
         part = parse(PageQuery, rendering.query(request))
