@@ -98,6 +98,14 @@ class Database:
         """
         if not self._availability.worth_trying():
             raise DatabaseUnavailable(self.name, "it did not answer a moment ago")
+        return self._ask(sql, parameters, bulk=bulk)
+
+    def ping(self) -> None:
+        """Ask the server whether it is there, whatever is known of it. Raises DatabaseUnavailable."""
+        self._ask("SELECT 1", None, bulk=False)
+
+    def _ask(self, sql: str, parameters: Parameters | None, *, bulk: bool) -> list[Row]:
+        """Fetch, and note whether the server answered."""
         try:
             try:
                 rows = self._fetch(sql, parameters, bulk=bulk)
@@ -163,17 +171,6 @@ class Database:
                     cursor.copy_expert(sql, guard.watched(sink), size=1 << 20)
             finally:
                 connection.close()
-
-    def ping(self) -> None:
-        """Ask the server whether it is there, whatever is known of it. Raises DatabaseUnavailable."""
-        try:
-            with self._checkout() as session:
-                session.run("SELECT 1", seconds=self.bounds.statement)
-        except DatabaseUnavailable as error:
-            if not isinstance(error, PoolExhausted):
-                self._availability.failed(error)
-            raise
-        self._availability.answered()
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -281,6 +278,14 @@ def _translated(name: str) -> Iterator[None]:
     except pg.QueryCanceled as error:
         raise SlowStatement(name, "the query took longer than its bound") from error
     except (pg.InsufficientPrivilege, pg.InvalidPassword, pg.UndefinedTable, pg.UndefinedColumn) as error:
-        raise DatabaseUnavailable(name, str(error).strip().splitlines()[0]) from error
+        raise DatabaseUnavailable(name, _first_line(error)) from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError, pg.AdminShutdown) as error:
-        raise _Broken(name, (str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+        raise _Broken(name, _first_line(error)) from error
+    except psycopg2.DatabaseError as error:
+        if type(error) is not psycopg2.DatabaseError:
+            raise
+        raise _Broken(name, _first_line(error)) from error  # libpq's own, of a connection that was cut within a COPY
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

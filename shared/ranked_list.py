@@ -83,7 +83,7 @@ def decode(raw: bytes, known: IdIndex | None) -> RankedList:
         form, strategy, n, whole_ids = _HEADER.unpack_from(data)
     except (zlib.error, struct.error) as error:
         raise ValueError(f"not a ranked list: {error}") from error
-    if form != _FORMAT or len(data) != _HEADER.size + 11 * n + ID_BYTES * whole_ids:
+    if form != _FORMAT or strategy >= len(_STRATEGIES) or len(data) != _HEADER.size + 11 * n + ID_BYTES * whole_ids:
         raise ValueError("not a ranked list of this format")
     at = _HEADER.size
     columns: list[NDArray[np.uint32]] = []
@@ -93,6 +93,8 @@ def decode(raw: bytes, known: IdIndex | None) -> RankedList:
         at += column.nbytes
     place, scores, content, collaborative, sources = columns
     whole = place == _WHOLE_ID
+    if whole.sum() != whole_ids or sources.max(initial=0) >= len(_SOURCES):
+        raise ValueError("a ranked list that does not agree with itself")
     titles = np.empty(n, dtype="S16")
     titles[whole] = id_array(data[at:])
     if not whole.all():

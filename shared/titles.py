@@ -70,10 +70,14 @@ class Titles:
             values = self._store.get_many([_PREFIX + media_id.bytes for media_id in ids])
         except CacheUnavailable:
             return {}
-        return {media_id: _title(value) for media_id, value in zip(ids, values, strict=True) if value is not None}
+        found = ((media_id, _title(value)) for media_id, value in zip(ids, values, strict=True) if value is not None)
+        return {media_id: title for media_id, title in found if title is not None}
 
 
-def _title(value: bytes) -> Title:
-    fields = orjson.loads(value)
-    return Title(**fields | {"media_id": UUID(fields["media_id"]), "genres": tuple(fields["genres"])})
-
+def _title(value: bytes) -> Title | None:
+    """What `_keep` wrote; None for anything else."""
+    try:
+        fields = orjson.loads(value)
+        return Title(**fields | {"media_id": UUID(fields["media_id"]), "genres": tuple(fields["genres"])})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

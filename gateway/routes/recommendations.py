@@ -33,7 +33,7 @@ def routes(recommender: Recommender, jobs: Jobs, *, users_at_once: int, users_pe
     def of_user(user_id: str) -> Response:
         user = parse(UserPath, {"user_id": user_id}).user_id
         part = parse(PageQuery, rendering.query(request))
-        fresh = bool(request.cache_control.no_cache)
+        fresh = "no-cache" in request.headers.get("Cache-Control", "").lower()  # directives have no case
         pages = recommender.pages([user], limit=part.limit, offset=part.offset, fresh=fresh)
         return rendering.json_response(page_document(pages[user]))
 
