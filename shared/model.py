@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from shared.ids import IdArray, IdIndex
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _CURRENT: Final = "CURRENT"
 _MANIFEST: Final = "manifest.json"
+_ABANDONED_SECONDS: Final = 86_400.0
 _ARRAYS: Final = {
     "titles": np.dtype("S16"),  # (n,), sorted, distinct
     "popularity": np.dtype("<f4"),  # (n,)
@@ -189,6 +191,10 @@ class ModelStore:
             os.close(folder)
 
     def _prune(self, keep: int) -> None:
+        """Remove old versions, and what a training that was killed left half written."""
+        for path in self.directory.glob(".writing-*"):
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
         current = self.current_version()
         for version in self.versions()[:-keep]:
             if version != current:

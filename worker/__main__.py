@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Final
-
-from celery import bootsteps
 
 from shared.errors import ServiceError
 from shared.model import ModelStore
@@ -15,9 +12,8 @@ from shared.parts import Databases
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 from worker.app import create_app
+from worker.pulse import pulse
 from worker.training.train import train
-
-_PULSE_SECONDS: Final = 5.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,31 +43,12 @@ def _run(settings: Settings, chosen: argparse.Namespace) -> int:
         settings = settings.model_copy(update={"worker_concurrency": chosen.concurrency})
     app = create_app(settings)
     if chosen.pulse is not None:
-        app.steps["consumer"].add(_pulse(chosen.pulse))
+        app.steps["consumer"].add(pulse(chosen.pulse))
     app.worker_main(
         ["worker", "--loglevel", settings.log_level, "--hostname", chosen.name,
          "--without-gossip", "--without-mingle", "--without-heartbeat"]
     )  # fmt: skip
     return 0
-
-
-def _pulse(file: Path) -> type[bootsteps.StartStopStep]:
-    """A part of Celery's consumer that touches `file`, for a health check to look at its age.
-
-    The loop that reads the queue does it, so the file grows old when that hangs or has no broker; a thread of its own
-    would go on. Celery starts the part anew after each lost connection, which ends the timer too.
-    """
-
-    class Pulse(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-        requires = ("celery.worker.consumer:Tasks",)
-
-        def start(self, consumer: Any) -> None:
-            self.timer = consumer.timer.call_repeatedly(_PULSE_SECONDS, file.touch)
-
-        def stop(self, _consumer: Any) -> None:
-            self.timer.cancel()
-
-    return Pulse
 
 
 def _train(settings: Settings) -> int:

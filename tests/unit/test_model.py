@@ -79,6 +79,17 @@ def test_versions_are_kept_up_to_a_number_the_current_one_among_them(store: Mode
     assert [p.name for p in store.directory.iterdir() if p.name.startswith(".")] == []
 
 
+def test_what_a_killed_training_left_is_removed_a_day_later(store: ModelStore) -> None:
+    publish(store)
+    left, young = store.directory / ".writing-1-2", store.directory / ".writing-3-4"
+    left.mkdir()
+    young.mkdir()
+    os.utime(left, (0, 0))
+    publish(store, at=NOW + timedelta(minutes=1))
+    assert not left.exists()
+    assert young.exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

