@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from flask import Blueprint, Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from gateway.rendering import json_response
 from shared import errors
@@ -63,6 +63,8 @@ JOB_FAILED: Final = Problem(
     200, "job-failed", "The job failed", "`detail` says why; submit it again when that is mended."
 )
 
+_ABOUT_BLANK: Final = "about:blank"  # RFC 9457: the status says it all
+
 PROBLEMS: Final = {p.name: p for p in (*_ERRORS.values(), *_HTTP.values(), _INTERNAL, JOB_FAILED)}
 
 blueprint = Blueprint("problems", __name__)
@@ -107,9 +109,12 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:  # a redirect is no problem
         return Response(status=status, headers=dict(error.get_headers()))
-    problem = _HTTP.get(status) or Problem(status, "http", error.name, error.name)
+    problem = _HTTP.get(status) or Problem(status, _ABOUT_BLANK, error.name, error.name)
+    detail = error.description or problem.advice
+    if isinstance(error, RequestEntityTooLarge):
+        detail = f"the body may have at most {current_app.config['MAX_CONTENT_LENGTH']} bytes"
     allow = getattr(error, "valid_methods", None)
-    return _answer(problem, error.description or problem.advice, {"Allow": ", ".join(sorted(allow))} if allow else {})
+    return _answer(problem, detail, {"Allow": ", ".join(sorted(allow))} if allow else {})
 
 
 def _defect(error: Exception) -> Response:
@@ -139,4 +144,4 @@ def _answer(
 
 
 def _address(problem: Problem) -> str:
-    return f"/problems/{problem.name}"
+    return f"/problems/{problem.name}" if problem.name in PROBLEMS else _ABOUT_BLANK

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import Job
@@ -113,32 +114,36 @@ def parse(contract: type[_ContractT], data: Mapping[str, Any], *, most_users: in
 
 
 def _problem(contract: type[BaseModel], error: Mapping[str, Any]) -> FieldProblem:
-    """pydantic's account of one error in our words."""
+    """pydantic's account of one error in our words. What the caller named the field is cut to a readable length."""
     location = error["loc"]
-    name = str(location[0]) if location else ""
-    allowed = None
-    if error["type"] == "extra_forbidden":
-        message = "unknown field"
-        allowed = ", ".join(contract.model_fields) or "no fields"
-    else:
-        message = str(error["msg"]).removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
-        if name in contract.model_fields and len(location) == 1:
-            bounds: dict[str, Any] = {}
-            for constraint in contract.model_fields[name].metadata:
-                for bound in ("ge", "le", "min_length", "max_length"):
-                    if (value := getattr(constraint, bound, None)) is not None:
-                        bounds[bound] = value
-            if "ge" in bounds and "le" in bounds:
-                allowed = f"{bounds['ge']} to {bounds['le']}"
-            elif "ge" in bounds:
-                allowed = f"{bounds['ge']} or more"
-            elif "min_length" in bounds:
-                allowed = f"{bounds['min_length']} or more"
-            elif "max_length" in bounds:
-                allowed = f"at most {bounds['max_length']} characters"
+    name = str(location[0])[:100] if location else ""
     field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:])
-    return FieldProblem(field, message, allowed)
+    if error["type"] == "extra_forbidden":
+        return FieldProblem(field, "unknown field", ", ".join(contract.model_fields) or "no fields")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    whole = name in contract.model_fields and len(location) == 1
+    return FieldProblem(
+        field, message[:1].lower() + message[1:], _allowed(contract.model_fields[name]) if whole else None
+    )
+
+
+def _allowed(field: FieldInfo) -> str | None:
+    """A field's range in words, from its constraints."""
+    bounds = {
+        bound: value
+        for constraint in field.metadata
+        for bound in ("ge", "le", "min_length", "max_length")
+        if (value := getattr(constraint, bound, None)) is not None
+    }
+    match bounds:
+        case {"ge": least, "le": most}:
+            return f"{least} to {most}"
+        case {"ge": least} | {"min_length": least}:
+            return f"{least} or more"
+        case {"max_length": most}:
+            return f"at most {most} characters"
+        case _:
+            return None
 
 
 def page_document(page: Page) -> dict[str, Any]:

@@ -96,8 +96,7 @@ class Database:
 
         Raises DatabaseUnavailable, also at once while the database is known to be down; PoolExhausted.
         """
-        if not self._availability.worth_trying():
-            raise DatabaseUnavailable(self.name, "it did not answer a moment ago")
+        self._refuse_while_down()
         return self._ask(sql, parameters, bulk=bulk)
 
     def ping(self) -> None:
@@ -105,20 +104,28 @@ class Database:
         self._ask("SELECT 1", None, bulk=False)
 
     def _ask(self, sql: str, parameters: Parameters | None, *, bulk: bool) -> list[Row]:
-        """Fetch, and note whether the server answered."""
-        try:
+        with self._noted():
             try:
-                rows = self._fetch(sql, parameters, bulk=bulk)
+                return self._fetch(sql, parameters, bulk=bulk)
             except _Broken:
                 self._drop_idle()  # what broke one, a restart of the server say, broke them all
-                rows = self._fetch(sql, parameters, bulk=bulk)
-        except (PoolExhausted, SlowStatement):  # busy or slow is not down
+                return self._fetch(sql, parameters, bulk=bulk)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Note whether the server answered."""
+        try:
+            yield
+        except (PoolExhausted, SlowStatement, _Interrupted):  # busy, slow or restarted is not down
             raise
         except DatabaseUnavailable as error:
             self._availability.failed(error)
             raise
         self._availability.answered()
-        return rows
+
+    def _refuse_while_down(self) -> None:
+        if not self._availability.worth_trying():
+            raise DatabaseUnavailable(self.name, "it did not answer a moment ago")
 
     def _fetch(self, sql: str, parameters: Parameters | None, *, bulk: bool) -> list[Row]:
         with self._checkout() as session:
@@ -137,21 +144,25 @@ class Database:
         """A session inside BEGIN ... COMMIT; rolled back when the block raises.
 
         Only its BEGIN is tried again, when a kept connection broke: after that it may have written. Raises
-        DatabaseUnavailable, PoolExhausted.
+        DatabaseUnavailable, also at once while the database is known to be down; PoolExhausted.
         """
+        self._refuse_while_down()
         begun = False
-        for last_try in (False, True):
-            try:
-                with self._checkout() as session:
-                    session.run("BEGIN", seconds=self.bounds.statement)
-                    begun = True
-                    yield session
-                    session.run("COMMIT", seconds=self.bounds.statement)
-                    return
-            except _Broken:
-                self._drop_idle()
-                if begun or last_try:
-                    raise
+        with self._noted():
+            for last_try in (False, True):
+                try:
+                    with self._checkout() as session:
+                        session.run("BEGIN", seconds=self.bounds.statement)
+                        begun = True
+                        yield session
+                        session.run("COMMIT", seconds=self.bounds.statement)
+                        return
+                except _Broken as error:
+                    self._drop_idle()
+                    if begun:
+                        raise _Interrupted(self.name, "the connection broke within a transaction") from error
+                    if last_try:
+                        raise
 
     def copy(self, sql: str, sink: Sink) -> None:
         """Stream `COPY (...) TO STDOUT` into `sink`, on a connection of its own. For long reads, such as training.
@@ -248,6 +259,10 @@ class Database:
 
 class _Broken(DatabaseUnavailable):
     """The connection broke under us: a fresh one may do better."""
+
+
+class _Interrupted(DatabaseUnavailable):
+    """The connection broke within a transaction, which is undone; the server may be well."""
 
 
 class SlowStatement(DatabaseUnavailable):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
 
 from flask import Blueprint, Response
 
@@ -19,7 +20,9 @@ _BUDGET_SECONDS = 1.0  # for all checks together, which run side by side
 def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Blueprint:
     """The routes below /health. Without one of the `vital` checks no request can be answered: 503."""
     blueprint = Blueprint("operations", __name__)
-    executor = ThreadPoolExecutor(max_workers=2 * len(checks), thread_name_prefix="health")
+    executor = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="health")
+    running: dict[str, Future[str]] = {}  # a check that hangs is waited for again, never started a second time
+    starting = Lock()
 
     @blueprint.get("/health")
     def health() -> Response:
@@ -31,9 +34,13 @@ def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Blueprint:
 
     @blueprint.get("/health/ready")
     def ready() -> Response:
-        running = {name: executor.submit(check) for name, check in checks.items()}
-        wait(running.values(), timeout=_BUDGET_SECONDS)
-        states = {name: _state(future) for name, future in running.items()}
+        with starting:
+            for name, check in checks.items():
+                if name not in running or running[name].done():
+                    running[name] = executor.submit(check)
+            asked = dict(running)
+        wait(asked.values(), timeout=_BUDGET_SECONDS)
+        states = {name: _state(future) for name, future in asked.items()}
         down = {name for name, state in states.items() if state["state"] == "down"}
         status = "unavailable" if down & vital else "degraded" if down else "ready"
         response = json_response({"status": status, "checks": states}, 503 if down & vital else 200)
@@ -45,7 +52,6 @@ def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Blueprint:
 
 def _state(check: Future[str]) -> dict[str, str]:
     if not check.done():
-        check.cancel()
         return {"state": "down", "detail": f"no answer within {_BUDGET_SECONDS:g} s"}
     error = check.exception()
     if error is None:

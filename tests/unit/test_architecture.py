@@ -52,8 +52,10 @@ shared.results                  -> shared.errors shared.job_states shared.ranked
 shared.refresher                -> shared.availability shared.catalogue shared.errors shared.ids shared.model
                                    shared.repositories.* shared.snapshot
 
-shared.recommender              -> numpy shared.cache shared.errors shared.ids shared.interactions shared.media
-                                   shared.ranked_list shared.repositories.* shared.scorer shared.snapshot shared.tastes
+shared.titles                   -> orjson shared.errors shared.media shared.redis_store shared.repositories.catalog
+shared.recommender              -> shared.cache shared.errors shared.ids shared.interactions shared.media
+                                   shared.ranked_list shared.repositories.* shared.scorer shared.snapshot
+                                   shared.tastes shared.titles
 shared.jobs                     -> shared.errors shared.job_states shared.media shared.recommender
                                    shared.repositories.jobs shared.results
 shared.broker                   -> celery kombu shared.contracts shared.errors shared.job_states shared.jobs
@@ -63,8 +65,7 @@ shared.health                   -> shared.databases shared.errors shared.parts
 
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
-                                   shared.telemetry
-gateway.gunicorn.conf           -> shared.errors shared.settings
+gateway.gunicorn.conf           -> shared.errors shared.settings shared.telemetry
 gateway.errors                  -> flask werkzeug gateway.rendering shared.errors
 gateway.rendering               -> flask werkzeug orjson shared.errors
 gateway.routes.*                -> flask werkzeug gateway.rendering gateway.routes.* shared shared.contracts
@@ -78,7 +79,8 @@ worker.tasks                    -> celery shared.contracts shared.errors shared.
 worker.reconciler               -> shared.availability shared.errors shared.health shared.jobs
                                    shared.repositories.jobs
 worker.__main__                 -> celery shared.errors shared.model shared.parts shared.settings shared.telemetry
-                                   worker.app worker.training.*
+                                   worker.app worker.pulse worker.training.*
+worker.pulse                    -> celery
 worker.training.*               -> numpy scipy pyarrow sparse_dot_topn shared.databases shared.errors shared.ids
                                    shared.interactions shared.model shared.repositories.engagement shared.settings
                                    worker.training.*
