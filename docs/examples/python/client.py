@@ -42,16 +42,19 @@ def send(method: str, path: str, body: Any = None, headers: dict[str, str] | Non
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(SERVICE + path, data, headers or {}, method=method)
     request.add_header("Content-Type", "application/json")
-    for tries_left in (2, 1, 0):
+    tries = 0
+    while True:
+        tries += 1
         try:
             return urllib.request.urlopen(request, timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
-            refused, pause = Refused(error.code, problem(error)), retry_after(error.headers)
+            if error.code != 503 or tries == 3:
+                raise Refused(error.code, problem(error)) from None
+            time.sleep(retry_after(error.headers))
         except (OSError, HTTPException) as error:  # refused, cut off or too slow
-            refused, pause = Refused(0, f"no answer from {SERVICE}: {error}"), 2.0
-        if refused.status not in (0, 503) or not tries_left:
-            raise refused
-        time.sleep(pause)
+            if tries == 3:
+                raise Refused(0, f"no answer from {SERVICE}: {error}") from None
+            time.sleep(2)
 
 
 def call(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
@@ -85,7 +88,7 @@ def follow(path: str, *, published: bool = False) -> dict[str, Any]:
 
     published: the job was put on the queue, and is unknown until a worker has taken the message.
     """
-    started = time.monotonic()
+    started, said = time.monotonic(), ""
     while (waited := time.monotonic() - started) < JOB_SECONDS:
         try:
             headers, job = call("GET", path)
@@ -94,7 +97,8 @@ def follow(path: str, *, published: bool = False) -> dict[str, Any]:
                 raise
             time.sleep(0.5)
             continue
-        print(f"{job['state']}: {job['done']} of {job['total']} users", file=sys.stderr)
+        if said != (said := f"{job['state']}: {job['done']} of {job['total']} users"):
+            print(said, file=sys.stderr)
         if job["state"] not in ("accepted", "running"):
             return job
         time.sleep(retry_after(headers))

@@ -1,0 +1,21 @@
+// Prints one user's titles with their scores.
+
+import { LIMIT, call, run, scored } from "./client.mjs";
+
+const USAGE = `
+usage: node recommend.mjs USER_ID
+
+ML_SERVICE_URL  the service (http://127.0.0.1:8000)
+LIMIT           titles (10)
+`;
+
+// region: recommend
+/** One user's best titles. */
+async function recommend([user]) {
+  const { document: page } = await call("GET", `/api/recommendations/${encodeURIComponent(user)}?limit=${LIMIT}`);
+  console.log(`${page.user_id}  ${page.strategy}`);
+  for (const title of page.recommendations) console.log(scored(title));
+}
+// end
+
+await run(recommend, USAGE);
