@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask
+from flask import Flask, request
 
-from gateway import errors
+from gateway import errors, rendering
 from gateway.routes import jobs, operations, recommendations
 from shared import broker, health
 from shared.parts import Parts
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.converters["user"] = recommendations.UserSegment
     app.extensions["parts"] = parts
+    app.before_request(lambda: rendering.bound_client(request, settings.client_seconds))
     errors.register(app)
     app.register_blueprint(
         recommendations.routes(

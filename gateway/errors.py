@@ -32,9 +32,7 @@ _ERRORS: Final[dict[type[errors.ServiceError], Problem]] = {
     errors.IdempotencyMismatch: Problem(
         422, "idempotency-mismatch", "The key was used for another request", "Send a new Idempotency-Key."
     ),
-    errors.JobNotFound: Problem(
-        404, "job-not-found", "There is no such job", "Check the id; old jobs are cleaned away."
-    ),
+    errors.JobNotFound: Problem(404, "job-not-found", "There is no such job", "Check the id."),
     errors.ResultsNotReady: Problem(
         409, "results-not-ready", "The job is not finished", "Poll the job, and ask again when it is completed."
     ),
@@ -53,6 +51,7 @@ _HTTP: Final[dict[int, Problem]] = {
     400: Problem(400, "bad-request", "The request can't be read", "Send valid HTTP and JSON."),
     404: Problem(404, "not-found", "There is nothing here", "See docs/INTEGRATION.md for the addresses."),
     405: Problem(405, "method-not-allowed", "The method is not allowed here", "Use one of the methods in `Allow`."),
+    408: Problem(408, "too-slow", "The body came too slowly", "Send the body without long pauses."),
     413: Problem(413, "body-too-large", "The body is too large", "Split the request."),
     415: Problem(415, "unsupported-media-type", "The body is not JSON", "Send `Content-Type: application/json`."),
 }
@@ -110,7 +109,7 @@ def _http_error(error: HTTPException) -> Response:
     if status < 400:  # a redirect is no problem
         return Response(status=status, headers=dict(error.get_headers()))
     problem = _HTTP.get(status) or Problem(status, _ABOUT_BLANK, error.name, error.name)
-    detail = error.description or problem.advice
+    detail = problem.advice if error.description == type(error).description else error.description or problem.advice
     if isinstance(error, RequestEntityTooLarge):
         detail = f"the body may have at most {current_app.config['MAX_CONTENT_LENGTH']} bytes"
     allow = getattr(error, "valid_methods", None)

@@ -120,7 +120,7 @@ def _problem(contract: type[BaseModel], error: Mapping[str, Any]) -> FieldProble
     field = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:])
     if error["type"] == "extra_forbidden":
         return FieldProblem(field, "unknown field", ", ".join(contract.model_fields) or "no fields")
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ").replace(" after validation", "")
     whole = name in contract.model_fields and len(location) == 1
     return FieldProblem(
         field, message[:1].lower() + message[1:], _allowed(contract.model_fields[name]) if whole else None

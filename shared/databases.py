@@ -285,6 +285,20 @@ def wait(connection: extensions.connection, seconds: float, name: str) -> None:
             raise DatabaseUnavailable(name, f"no answer within {seconds:g} s")
 
 
+# A table, a column or a right is missing, or a column has another type: theirs to mend, and then it works.
+_NOT_AS_ASKED = (
+    pg.InsufficientPrivilege,
+    pg.InvalidPassword,
+    pg.InvalidSchemaName,
+    pg.UndefinedTable,
+    pg.UndefinedColumn,
+    pg.UndefinedFunction,  # an operator or function for a column's type
+    pg.DatatypeMismatch,
+    pg.CannotCoerce,
+    pg.InvalidTextRepresentation,
+)
+
+
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
     """psycopg2's errors as ours. A wrong statement is our own defect and leaves as it is."""
@@ -292,8 +306,8 @@ def _translated(name: str) -> Iterator[None]:
         yield
     except pg.QueryCanceled as error:
         raise SlowStatement(name, "the query took longer than its bound") from error
-    except (pg.InsufficientPrivilege, pg.InvalidPassword, pg.UndefinedTable, pg.UndefinedColumn) as error:
-        raise DatabaseUnavailable(name, _first_line(error)) from error
+    except _NOT_AS_ASKED as error:
+        raise DatabaseUnavailable(name, f"it is not as docs/INTEGRATION.md asks: {_first_line(error)}") from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError, pg.AdminShutdown) as error:
         raise _Broken(name, _first_line(error)) from error
     except psycopg2.DatabaseError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from shared.databases import Database
-from shared.errors import ServiceError
+from shared.errors import DatabaseUnavailable, ServiceError
 from shared.parts import Parts
 
 WORKER_BEAT_SECONDS: Final = 5.0  # how often a worker says that it lives
@@ -15,11 +15,15 @@ _WORKER_SILENCE_SECONDS: Final = 20.0  # after this long without a word it is ta
 Check = Callable[[], str]
 """Says in a few words how a dependency is. Raises ServiceError when it is down."""
 
-VITAL: Final = frozenset({"catalog_db"})  # without it not one request can be answered
+VITAL: Final = frozenset({"catalogue"})  # without titles not one request can be answered; without the rest, some can
 
 
 class NoWorker(ServiceError):
     """No worker has said lately that it lives: jobs wait."""
+
+
+class NoCatalogue(ServiceError):
+    """Titles have not been read even once since this process started."""
 
 
 class NoModel(ServiceError):
@@ -36,6 +40,12 @@ def checks(parts: Parts, ping_broker: Callable[[], None]) -> dict[str, Check]:
     def broker() -> str:
         ping_broker()
         return "answers"
+
+    def catalogue() -> str:
+        try:
+            return f"{len(parts.refresher.current().catalogue)} titles"
+        except DatabaseUnavailable:
+            raise NoCatalogue("titles could not be read yet: see catalog_db") from None
 
     def model() -> str:
         snapshot = parts.refresher.current()
@@ -59,6 +69,7 @@ def checks(parts: Parts, ping_broker: Callable[[], None]) -> dict[str, Check]:
     return {pool.name: database(pool) for pool in parts.databases.all()} | {
         "redis": redis,
         "broker": broker,
+        "catalogue": catalogue,
         "model": model,
         "worker": worker,
     }

@@ -15,6 +15,8 @@ from shared.redis_store import RedisStore
 
 _PREFIX: Final = b"result:1:"  # 1: the format of the value
 
+_LONGEST_JOB_SECONDS: Final = 3600  # results' life counts from the job's end, and its first chunk is done before that
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +40,7 @@ class ResultStore:
         version = (result.model_version or "").encode()
         value = struct.pack("<B", len(version)) + version + encode_many(result.lists)
         try:
-            self._store.set_many({_key(ref): value}, seconds=self._life)
+            self._store.set_many({_key(ref): value}, seconds=self._life + _LONGEST_JOB_SECONDS)
         except CacheUnavailable as error:
             _log.info("result of %s is not kept, and computed when asked for: %s", ref, error)
 

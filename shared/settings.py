@@ -93,6 +93,9 @@ class Settings(BaseSettings):
         120, ge=5, le=3600, description="how long a worker may hold a chunk before another may take it"
     )
     request_bytes: int = Field(8_000_000, ge=1024, description="largest request body; 100,000 ids are 4 MB")
+    client_seconds: float = Field(
+        10.0, gt=0, le=300, description="longest pause of a client that sends a body or takes an answer"
+    )
     publish_seconds: float = Field(2.0, gt=0, le=30, description="longest wait for the broker to take a message")
 
     # Processes.

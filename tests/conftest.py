@@ -74,7 +74,7 @@ def service(
     load_sample(movielens, *(platform.urls[name] for name in ("user_db", "catalog_db", "engagement_db")))
     platform.train()
     port = free_port()
-    environment = platform.environment(web_concurrency=2, web_bind=f"127.0.0.1:{port}")
+    environment = platform.environment(web_concurrency=2, web_bind=f"127.0.0.1:{port}", client_seconds=1)
     command = [Path(sys.executable), "-m"]
     worker = Process([*command, "worker", "run"], log=logs / "worker.log", environment=environment)
     gateway = Process(

@@ -56,7 +56,6 @@ def accepted(job: Job) -> Response:
     response.status_code = 202
     response.headers["Retry-After"] = str(POLL_SECONDS)  # also of a job that is done already
     response.headers["Location"] = url_for("jobs.state", job_id=job.job_id)
-    response.headers["Preference-Applied"] = "respond-async"
     return response
 
 

@@ -42,14 +42,23 @@ def routes(recommender: Recommender, jobs: Jobs, *, users_at_once: int, users_pe
         parse(NoQuery, rendering.query(request))
         batch = parse(BatchRequest, rendering.body(request), most_users=users_per_job)
         users = list(dict.fromkeys(batch.user_ids))
-        asynchronous = "respond-async" in [p.strip().lower() for p in request.headers.get("Prefer", "").split(",")]
-        if asynchronous or len(users) > users_at_once:
-            return accepted(jobs.submit(users, limit=batch.limit, idempotency_key=_idempotency_key()))
+        preferred = _prefers_a_job()
+        if preferred or len(users) > users_at_once:
+            response = accepted(jobs.submit(users, limit=batch.limit, idempotency_key=_idempotency_key()))
+            if preferred:
+                response.headers["Preference-Applied"] = "respond-async"
+            return response
         pages = recommender.pages(users, limit=batch.limit)
         results = {str(user): page_document(page) for user, page in pages.items()}
         return rendering.json_response({"results": results, "total_users": len(results)})
 
     return blueprint
+
+
+def _prefers_a_job() -> bool:
+    """Whether Prefer (RFC 7240) names respond-async, among other preferences or with parameters."""
+    preferences = request.headers.get("Prefer", "").lower().split(",")
+    return any(preference.partition(";")[0].strip() == "respond-async" for preference in preferences)
 
 
 def _idempotency_key() -> str | None:

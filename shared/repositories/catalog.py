@@ -43,7 +43,7 @@ class CatalogRepository:
             return {}
         rows = self._database.fetch(
             """
-            SELECT media.id, media.title, media.description, media.release_year, media.media_type, media.cover_url,
+            SELECT media.id, media.title, media.description, media.release_year::int, media.media_type, media.cover_url,
                    genre.names
               FROM medias AS media
               LEFT JOIN (SELECT media_id, array_agg(genre_name) AS names
@@ -60,5 +60,5 @@ class CatalogRepository:
 
 def _tidy(names: list[str | None] | None) -> tuple[str, ...]:
     """Genre names without blanks around them, each once whatever its case, in alphabetical order."""
-    tidy = {genre_key(name): name.strip() for name in sorted(filter(None, names or ()))}
+    tidy = {genre_key(name): " ".join(name.split()) for name in sorted(filter(None, names or ()))}
     return tuple(sorted(name for key, name in tidy.items() if key))

@@ -18,7 +18,7 @@ from shared.stall_guard import Sink
 
 # What a type means, as SQL. Case and blanks do not count; anything unknown is OTHER.
 _KIND: Final = f"""
-    CASE upper(btrim(type)) WHEN 'LIKE' THEN {Kind.LIKE} WHEN 'DISLIKE' THEN {Kind.DISLIKE}
+    CASE upper(btrim(type, E' \\t\\r\\n')) WHEN 'LIKE' THEN {Kind.LIKE} WHEN 'DISLIKE' THEN {Kind.DISLIKE}
                             WHEN 'WATCH' THEN {Kind.WATCH} ELSE {Kind.OTHER} END::smallint
 """
 _TIME: Final = """coalesce("timestamp", '-infinity')::timestamp"""
@@ -52,33 +52,42 @@ class EngagementRepository:
         """Stream every interaction in COPY's binary format, all rows of one width: user_id, media_id, kind, time, id.
         Raises DatabaseUnavailable."""
         self._database.copy(
-            f"COPY (SELECT user_id, media_id, {_KIND}, {_TIME}, id FROM interaction) TO STDOUT (FORMAT BINARY)",  # noqa: S608
+            f"""
+            COPY (SELECT user_id::uuid, media_id::uuid, {_KIND}, {_TIME}, id::bigint
+                    FROM interaction
+                   WHERE user_id IS NOT NULL AND media_id IS NOT NULL AND id IS NOT NULL)
+              TO STDOUT (FORMAT BINARY)
+            """,  # noqa: S608 - constants of this file
             sink,
         )
 
     def popularity(self, half_life_days: float) -> Popularity:
         """How much liked each title is now, for the time before there is a model; reads the whole table.
 
-        Each user's likes and watches of a title count once, 2^(-age / half-life), the age being that of the latest,
-        measured from the newest interaction that is not in the future; of unknown age, as much as the oldest.
-        Raises DatabaseUnavailable.
+        The same formula and the same rules as in training (worker/training/interactions.py): each user who likes or
+        watches a title counts 2^(-age / half-life), age being measured from the newest interaction that is not in the
+        future; an unknown age is that of the oldest. Raises DatabaseUnavailable.
         """
         [(titles, weights)] = self._database.fetch(
             f"""
-            WITH positive AS (
-                SELECT user_id, media_id, max("timestamp") FILTER (WHERE isfinite("timestamp")) AS latest
+            WITH settled AS (  -- as shared/interactions.py settles it: an opinion over a watch, then the latest
+                SELECT DISTINCT ON (user_id, media_id) media_id, {_KIND} AS kind, {_TIME} AS time
                   FROM interaction
-                 WHERE {_KIND} IN ({Kind.WATCH}, {Kind.LIKE})
-                 GROUP BY user_id, media_id
+                 WHERE user_id IS NOT NULL AND media_id IS NOT NULL
+                 ORDER BY user_id, media_id, least({_KIND}, {Kind.LIKE}) DESC, {_TIME} DESC, id DESC
+            ), positive AS (
+                SELECT media_id, time FROM settled WHERE kind IN ({Kind.WATCH}, {Kind.LIKE})
             ), span AS (
-                SELECT max(latest) FILTER (WHERE latest <= now() AT TIME ZONE 'UTC') AS newest, min(latest) AS oldest
+                SELECT max(time) AS newest, min(time) AS oldest
                   FROM positive
+                 WHERE time > '-infinity' AND time <= now() AT TIME ZONE 'UTC'
+            ), aged AS (
+                SELECT media_id, extract(epoch FROM newest - least(greatest(time, oldest), newest)) / 86400 AS days
+                  FROM positive, span
             ), weighed AS (
                 SELECT media_id,
-                       sum(exp(greatest(-700, -ln(2) * greatest(0, coalesce(
-                           extract(epoch FROM newest - coalesce(latest, oldest)), 0)
-                           / 86400 / %(half_life)s)))::double precision) AS weight
-                  FROM positive, span
+                       sum(exp(greatest(-700, -ln(2) * coalesce(days, 0) / %(half_life)s))::double precision) AS weight
+                  FROM aged
                  GROUP BY media_id
             )
             SELECT string_agg(uuid_send(media_id), ''::bytea ORDER BY media_id),

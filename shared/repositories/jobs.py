@@ -12,7 +12,7 @@ from uuid import UUID
 
 from shared.databases import Database, Session
 from shared.errors import JobNotFound
-from shared.job_states import ChunkRef, Claim, Job, JobState
+from shared.job_states import OPEN, ChunkRef, Claim, Job, JobState
 from shared.migrations import migrate
 from shared.repositories import uuid_array
 
@@ -103,7 +103,7 @@ class JobRepository:
         """Take a chunk that is ready, or whose lease is over; None when there is nothing to do. Raises
         DatabaseUnavailable."""
         with self._database.transaction() as session:
-            if self._lock(session, ref.job_id) not in (JobState.ACCEPTED, JobState.RUNNING):
+            if self._lock(session, ref.job_id) not in OPEN:
                 return None
             rows = self._run(
                 session,
@@ -134,10 +134,11 @@ class JobRepository:
         return Claim(ref=ref, attempt=attempt, user_ids=tuple(user_ids), limit=limit)
 
     def close(self, claim: Claim, *, result_seconds: int) -> bool:
-        """Count a chunk as done. False, and nothing changed, when another attempt has taken it over meanwhile. Raises
-        DatabaseUnavailable."""
+        """Count a chunk as done. False, and nothing changed, when another attempt has taken it over or the job was
+        cancelled meanwhile. Raises DatabaseUnavailable."""
         with self._database.transaction() as session:
-            self._lock(session, claim.ref.job_id)
+            if self._lock(session, claim.ref.job_id) not in OPEN:
+                return False
             closed = self._run(
                 session,
                 """

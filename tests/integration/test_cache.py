@@ -133,7 +133,7 @@ def test_everything_that_is_written_to_redis_has_a_life(platform: Platform, user
         lives = {key: client.ttl(key) for key in client.scan_iter("*")}
     assert {key.partition(b":")[0] for key in lives} >= {b"list", b"result"}
     for key, life in lives.items():
-        most = 300 if key.startswith(b"list:") else 4000
+        most = 300 if key.startswith(b"list:") else 4000 + 3600  # results: counted from the job's end
         assert 0 < life <= most, key
 
 

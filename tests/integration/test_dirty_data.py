@@ -116,6 +116,51 @@ class TestInteractions:
         assert (positives.matrix.data == 1).all()
 
 
+class TestOtherTables:
+    """Views of other tables, not quite as asked for."""
+
+    def test_rows_without_a_user_or_a_title_are_passed_over(self, platform: Platform) -> None:
+        heat, ronin, user = platform.title("Heat"), platform.title("Ronin"), uuid4()
+        platform.like([uuid4(), uuid4()], heat, ronin)
+        platform.like(user, heat)
+        columns = "ALTER COLUMN user_id DROP NOT NULL, ALTER COLUMN media_id DROP NOT NULL"
+        platform.sql("engagement_db", f"ALTER TABLE interaction {columns}")
+        for row in ((str(user), None), (None, str(heat)), (None, None)):
+            platform.sql(
+                "engagement_db", "INSERT INTO interaction (user_id, media_id, type) VALUES (%s, %s, 'LIKE')", *row
+            )
+        try:
+            gateway = platform.gateway()
+            assert gateway.titles(user) == ["Ronin"]
+            platform.train()
+            gateway.refresh()
+            assert gateway.page(user)["strategy"] == "collaborative"
+        finally:
+            platform.sql("engagement_db", "DELETE FROM interaction WHERE user_id IS NULL OR media_id IS NULL")
+            columns = columns.replace("DROP", "SET")
+            platform.sql("engagement_db", f"ALTER TABLE interaction {columns}")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            pytest.param("RENAME COLUMN type TO kind", id="a column is missing"),
+            pytest.param("ALTER COLUMN user_id TYPE text", id="an id is text"),
+        ],
+    )
+    def test_a_table_that_cannot_be_read_is_a_database_that_is_down(self, platform: Platform, change: str) -> None:
+        platform.title("Heat", "Crime")
+        user = platform.user("Crime")
+        platform.sql("engagement_db", "ALTER TABLE interaction RENAME TO kept")
+        platform.sql("engagement_db", "CREATE TABLE interaction (LIKE kept)")
+        try:
+            platform.sql("engagement_db", f"ALTER TABLE interaction {change}")
+            page = platform.gateway().page(user)
+            assert (page["strategy"], page["degraded"], page["count"]) == ("content", True, 1)
+        finally:
+            platform.sql("engagement_db", "DROP TABLE interaction")
+            platform.sql("engagement_db", "ALTER TABLE kept RENAME TO interaction")
+
+
 class TestTitles:
     def test_a_deleted_title_is_learned_from_but_never_shown(self, platform: Platform) -> None:
         heat, ronin, gone = (platform.title(t) for t in ("Heat", "Ronin", "Gone"))
@@ -210,6 +255,8 @@ class TestPopularity:
             for user in users[place:]:
                 platform.interact(user, title, "WATCH", NOON - timedelta(days=40 * place))
         platform.interact(users[0], titles[0], "WATCH", None)
+        platform.interact(users[1], titles[1], "DISLIKE", NOON)  # of what was watched: it no longer counts
+        platform.interact(users[2], titles[2], "LIKE", datetime(2999, 1, 1))
         live = EngagementRepository(platform.parts().databases.engagement).popularity(365)
         trained = platform.train().popular()
         assert live.titles.tolist() == trained.titles.tolist()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,6 +21,7 @@ from tests.platform import wait_for
 ASYNC = {"Prefer": "respond-async"}
 BATCH = "/api/recommendations/batch"
 PATIENCE = 60.0  # s
+HALF_A_BODY = f"POST {BATCH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{{"
 
 
 def submit(service: Service, users: list[UUID], **fields: Any) -> str:
@@ -167,9 +171,33 @@ def test_a_new_model_is_taken_up_without_a_restart_or_a_failed_request(service: 
     assert statuses == {200}
 
 
+def test_clients_that_stop_sending_or_taking_do_not_hold_the_gateway_for_long(service: Service) -> None:
+    """More of them than there are threads; CLIENT_SECONDS is 1 here."""
+    job_id = submit(service, [user.id for user in service.sample.users], limit=100)
+    assert finished(service, job_id)["state"] == "completed"
+    address = ("127.0.0.1", urlsplit(service.url).port)
+    whole_results = f"GET /api/jobs/{job_id}/results HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\r\n"
+    with contextlib.ExitStack() as clients:
+        for request in [HALF_A_BODY, whole_results] * 4:
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(10)
+            client.connect(address)
+            client.sendall(request.encode())
+        assert service.client.get("/health/live").body == {"status": "alive"}
+
+
+def test_a_body_that_stops_coming_is_answered_408(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(service.url).port), timeout=10) as client:
+        client.sendall(HALF_A_BODY.encode())
+        answer = client.recv(65536).decode()
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert "/problems/too-slow" in answer
+
+
 def test_readiness_shows_every_part(service: Service) -> None:
     body = service.client.get("/health/ready").body
     assert body["status"] == "ready"
     assert {name: check["state"] for name, check in body["checks"].items()} == dict.fromkeys(
-        ["user_db", "catalog_db", "engagement_db", "jobs_db", "redis", "broker", "model", "worker"], "up"
+        ["user_db", "catalog_db", "engagement_db", "jobs_db", "redis", "broker", "catalogue", "model", "worker"], "up"
     )

@@ -144,7 +144,8 @@ class Source:
         """Uses of the environment, as written."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT:
-                yield ast.unparse(node)
+                if ast.unparse(node) != "request.environ":  # a request's, not the process's
+                    yield ast.unparse(node)
             elif isinstance(node, ast.ImportFrom) and node.module == "os":
                 yield from (f"from os import {alias.name}" for alias in node.names if alias.name in ENVIRONMENT)
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
+from shared.errors import DatabaseUnavailable
 from shared.ids import IdArray, IndexArray
 from shared.interactions import UNKNOWN_TIME, InteractionRows, settle
 from shared.repositories.engagement import EngagementRepository
@@ -58,10 +59,14 @@ class Positives:
 
 
 def read_positives(engagement: EngagementRepository) -> Positives:
-    """Every user's positive titles. Raises DatabaseUnavailable."""
+    """Every user's positive titles. Raises DatabaseUnavailable, also for rows that are not what was asked for."""
     reader = CopyReader()
-    engagement.copy_all(reader)
-    return positives(reader.rows())
+    try:
+        engagement.copy_all(reader)
+        rows = reader.rows()
+    except ValueError as error:
+        raise DatabaseUnavailable("engagement_db", str(error)) from error
+    return positives(rows)
 
 
 class CopyReader:
