@@ -109,13 +109,17 @@ def _wait_until_ready(client: Client, supervisor: Supervisor) -> None:
     while True:
         supervisor.check()
         try:
-            client.get("/health/ready")
-        except WrongAnswer as reason:
-            if time.monotonic() > deadline:
-                raise WrongAnswer(f"The service was not ready within {_READY:.0f} s: {reason}") from reason
-            time.sleep(0.1)
-        else:
-            return
+            body = client.get("/health/ready").body
+            if body["status"] == "ready":
+                return
+            reason = ", ".join(
+                f"{name}: {check['detail']}" for name, check in body["checks"].items() if check["state"] == "down"
+            )
+        except WrongAnswer as error:  # the gateway does not listen yet
+            reason = str(error)
+        if time.monotonic() > deadline:
+            raise WrongAnswer(f"The service was not ready within {_READY:.0f} s: {reason}")
+        time.sleep(0.1)
 
 
 def _rows(dsn: str, statement: str, values: dict[str, str] | None = None) -> list[tuple[str, ...]]:

@@ -10,6 +10,7 @@ ServiceError
 ├── ResultsNeverCame          the job ended without results (failed or cancelled)
 ├── ModelRejected             a model failed its checks and was not made current
 ├── NothingToTrainOn          there are no positive interactions
+├── NotReady                  no titles read, no model trained, or no worker alive: /health/ready says so
 └── Unavailable               something the service leans on is down; worth trying again
     ├── DatabaseUnavailable   refused, broken, or slower than its bound
     │   └── PoolExhausted     every connection stayed busy for the whole checkout time
@@ -78,6 +79,10 @@ class ModelRejected(ServiceError):
 
 class NothingToTrainOn(ServiceError):
     """There are no positive interactions to learn from."""
+
+
+class NotReady(ServiceError):
+    """A part of the service is missing: no titles read yet, no model trained yet, or no worker alive."""
 
 
 class Unavailable(ServiceError):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from shared.databases import Database
-from shared.errors import DatabaseUnavailable, ServiceError
+from shared.errors import DatabaseUnavailable, NotReady
 from shared.parts import Parts
 
 WORKER_BEAT_SECONDS: Final = 5.0  # how often a worker says that it lives
@@ -16,18 +16,6 @@ Check = Callable[[], str]
 """Says in a few words how a dependency is. Raises ServiceError when it is down."""
 
 VITAL: Final = frozenset({"catalogue"})  # without titles not one request can be answered; without the rest, some can
-
-
-class NoWorker(ServiceError):
-    """No worker has said lately that it lives: jobs wait."""
-
-
-class NoCatalogue(ServiceError):
-    """Titles have not been read even once since this process started."""
-
-
-class NoModel(ServiceError):
-    """Nothing was trained yet: answers come from genres and popularity."""
 
 
 def checks(parts: Parts, ping_broker: Callable[[], None]) -> dict[str, Check]:
@@ -45,18 +33,18 @@ def checks(parts: Parts, ping_broker: Callable[[], None]) -> dict[str, Check]:
         try:
             return f"{len(parts.refresher.current().catalogue)} titles"
         except DatabaseUnavailable:
-            raise NoCatalogue("titles could not be read yet: see catalog_db") from None
+            raise NotReady("titles could not be read yet: see catalog_db") from None
 
     def model() -> str:
         snapshot = parts.refresher.current()
         if snapshot.model is None:
-            raise NoModel("no model yet: run `python -m worker train`")
+            raise NotReady("no model yet: run `python -m worker train`")
         return f"{snapshot.model.version}, {len(snapshot.model.titles)} titles"
 
     def worker() -> str:
         alive = parts.ledger.workers_seen(within_seconds=_WORKER_SILENCE_SECONDS)
         if not alive:
-            raise NoWorker("no worker is alive: jobs wait for one")
+            raise NotReady("no worker is alive: jobs wait for one")
         return f"{alive} alive"
 
     def database(pool: Database) -> Check:
