@@ -2,10 +2,12 @@
 
 import contextlib
 import signal
+import time
 
 import psutil  # type: ignore[import-untyped]
 
 _STOP_ROUNDS = 10  # a process may fork between the listing and its own SIGSTOP; each round catches those
+_STOP_SECONDS = 5.0
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -25,14 +27,25 @@ def signal_all(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 
 def freeze(pid: int) -> None:
-    """SIGSTOP everything below `pid` (not `pid` itself), including what is forked meanwhile."""
+    """SIGSTOP everything below `pid` (not `pid` itself), including what is forked meanwhile, and wait until all of it
+    stands: the kernel takes its time to deliver."""
     frozen: set[psutil.Process] = set()
     for _ in range(_STOP_ROUNDS):
         fresh = [process for process in descendants(pid) if process not in frozen]
         if not fresh:
-            return
+            break
         signal_all(fresh, signal.SIGSTOP)
         frozen.update(fresh)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while any(map(_runs, frozen)) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
