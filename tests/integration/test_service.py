@@ -94,7 +94,7 @@ def test_a_thousand_users_are_accepted_at_once_done_and_equal_to_what_each_gets_
 
     lines = list(service.client.lines(f"/api/jobs/{job_id}/results"))
     assert [line["user_id"] for line in lines] == [str(user) for user in users]
-    for line in lines[::7]:
+    for line in lines:
         assert line == page(service, line["user_id"]) | {"cached": False}
 
     seen, cursor = [], None
