@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             users_per_job=settings.job_users,
         )
     )
-    app.register_blueprint(jobs.routes(parts.jobs))
+    app.register_blueprint(jobs.routes(parts.jobs, parts.results))
     app.register_blueprint(operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL))
     logging.getLogger(__name__).info("gateway is ready, model %s", parts.models.current_version() or "none yet")
     return app

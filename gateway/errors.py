@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from gateway.rendering import json_response
 from shared import errors
+from shared.contracts import field_documents
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,12 @@ _ERRORS: Final[dict[type[errors.ServiceError], Problem]] = {
         409, "no-results", "The job ended without results", "Look at the job's `problem`, and submit a new one."
     ),
     errors.ResultsExpired: Problem(410, "results-expired", "The results are gone", "Submit the job again."),
+    errors.ShareExceeded: Problem(
+        429, "too-much-at-once", "You have too many users in open jobs", "Submit again after `Retry-After` seconds."
+    ),
+    errors.QueueFull: Problem(
+        503, "queue-full", "There are too many users in open jobs", "Submit again after `Retry-After` seconds."
+    ),
     errors.PoolExhausted: Problem(
         503, "busy", "Too many requests at once", "Try again after `Retry-After` seconds.", tells=False
     ),
@@ -58,13 +65,14 @@ _HTTP: Final[dict[int, Problem]] = {
 _INTERNAL: Final = Problem(
     500, "internal", "The service failed", "Try again; if it stays, tell whoever runs it.", tells=False
 )
-JOB_FAILED: Final = Problem(
-    200, "job-failed", "The job failed", "`detail` says why; submit it again when that is mended."
+_OF_JOBS: Final = (  # the `problem` of a job that is asked for with success
+    Problem(200, "job-failed", "The job failed", "`detail` says why; submit it again when that is mended."),
+    Problem(200, "job-expired", "The job's deadline passed", "Submit it again with a later deadline, or with none."),
 )
 
 _ABOUT_BLANK: Final = "about:blank"  # RFC 9457: the status says it all
 
-PROBLEMS: Final = {p.name: p for p in (*_ERRORS.values(), *_HTTP.values(), _INTERNAL, JOB_FAILED)}
+PROBLEMS: Final = {p.name: p for p in (*_ERRORS.values(), *_HTTP.values(), _INTERNAL, *_OF_JOBS)}
 
 blueprint = Blueprint("problems", __name__)
 
@@ -93,14 +101,11 @@ def _service_error(error: errors.ServiceError) -> Response:
     if problem is None:
         return _defect(error)
     headers = {}
-    if isinstance(error, errors.Unavailable | errors.ResultsNotReady):
+    if isinstance(error, errors.Unavailable | errors.ResultsNotReady | errors.ShareExceeded):
         headers["Retry-After"] = str(error.retry_after)
     if not problem.tells:
         _log.warning("%s %s: %s", request.method, request.path, error)
-    fields = [
-        {"field": p.field, "message": p.message} | ({"allowed": p.allowed} if p.allowed else {})
-        for p in (error.problems if isinstance(error, errors.InvalidRequest) else ())
-    ]
+    fields = field_documents(error.problems) if isinstance(error, errors.InvalidRequest) else []
     return _answer(problem, str(error) if problem.tells else problem.advice, headers, fields)
 
 

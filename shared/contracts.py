@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from shared.errors import FieldProblem, InvalidRequest
-from shared.job_states import Job
+from shared.job_states import Announce, Job, JobProblem, JobProblemKind
 from shared.media import Page, Recommendation
 
-QUEUE: Final = "recommendations"
+QUEUE: Final = "recommendations"  # what other services publish on
+WORK_QUEUE: Final = "recommendations.work"  # the service's own messages
+DEAD_SUFFIX: Final = ".dead"  # <queue>.dead holds what was no message for <queue>
+REPLY_PREFIX: Final = "recommendations.reply."  # of queues that are told of a job's end
 BATCH_TASK: Final = "recommendations.batch.v1"
 CHUNK_TASK: Final = "recommendations.chunk.v1"
 TRAIN_TASK: Final = "model.train.v1"
@@ -22,7 +28,13 @@ TRAIN_TASK: Final = "model.train.v1"
 MOST_TITLES: Final = 100  # of one page
 MOST_RESULTS: Final = 1000  # users of one page of results
 
+_JOB_PROBLEM_TITLES: Final = {
+    JobProblemKind.FAILED: "The job failed",
+    JobProblemKind.EXPIRED: "The job's deadline passed",
+    JobProblemKind.INVALID: "The request is not valid",
+}
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -38,7 +50,28 @@ def _query_integer(value: object) -> object:
     return int(value) if isinstance(value, str) else value
 
 
+def _instant(value: object) -> object:
+    """RFC 3339 with an offset; a number or a time without an offset could mean several moments."""
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        with contextlib.suppress(ValueError, OverflowError):  # February 30; a moment before the year 1
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    raise ValueError("not a time with its offset such as 2026-11-23T06:00:00Z")
+
+
+def _callback_url(value: object) -> object:
+    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+        parts = urlsplit(value)  # its own error is a ValueError, too
+        if parts.scheme in ("https", "http") and parts.hostname and not parts.username and parts.port != 0:
+            return value
+    raise ValueError("not an address such as https://hooks.example.com/done")
+
+
 Id = Annotated[UUID, BeforeValidator(_canonical_uuid)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+ReplyQueue = Annotated[str, Field(pattern=rf"^{re.escape(REPLY_PREFIX)}[a-z0-9_.-]{{1,64}}$")]
+CallbackUrl = Annotated[str, BeforeValidator(_callback_url), Field(max_length=2000)]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
 
 
@@ -77,14 +110,35 @@ class NoQuery(_Contract):
 
 
 class BatchRequest(_Contract):
-    """Many users at once, over HTTP."""
+    """Many users at once, over HTTP. Each of the last three makes it a job, however few the users."""
 
-    user_ids: list[Id] = Field(min_length=1)
-    limit: int = Field(10, ge=1, le=MOST_TITLES, strict=True)
+    user_ids: list[Id] = Field(min_length=1, description="each a UUID; one listed twice counts once")
+    limit: int = Field(10, ge=1, le=MOST_TITLES, strict=True, description="titles per user")
+    deadline: Instant | None = Field(None, description="a job that is not done by then expires; RFC 3339")
+    reply_to: ReplyQueue | None = Field(None, description="queue that is told of the job's end")
+    callback_url: CallbackUrl | None = Field(None, description="address that is told of the job's end")
+
+    @property
+    def only_as_a_job(self) -> bool:
+        """Whether it asks for what only a job can do."""
+        return (self.deadline, self.reply_to, self.callback_url) != (None, None, None)
+
+    @property
+    def announce(self) -> Announce:
+        """Who wants to hear of the job's end."""
+        return Announce(self.reply_to, self.callback_url)
 
 
 class BatchMessage(BatchRequest):
     """Many users at once, over the queue: the arguments of the task recommendations.batch.v1."""
+
+    job_id: Id = Field(description="chosen by the publisher; published again with the same id, it is the same job")
+
+
+class Addressed(_Contract):
+    """What must be readable of a batch message for it to become a job at all, if only a rejected one."""
+
+    model_config = ConfigDict(extra="ignore")
 
     job_id: Id
 
@@ -93,7 +147,11 @@ class ChunkMessage(_Contract):
     """One chunk of a job that is in the ledger: the arguments of the task recommendations.chunk.v1."""
 
     job_id: Id
-    chunk_no: int = Field(ge=0, strict=True)
+    chunk_no: int = Field(ge=0, lt=2**31, strict=True)
+
+
+class TrainMessage(_Contract):
+    """Train now: the task model.train.v1 takes no arguments."""
 
 
 _ContractT = TypeVar("_ContractT", bound=_Contract)
@@ -180,22 +238,43 @@ def _recommendation_document(recommendation: Recommendation) -> dict[str, Any]:
 
 def job_document(job: Job) -> dict[str, Any]:
     """A job as callers get it; times in UTC, RFC 3339."""
-
-    def time(value: Any) -> str | None:
-        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value else None  # sessions run in UTC
-
     return {
         "job_id": str(job.job_id),
         "state": job.state.value,
         "total": job.total,
         "done": job.done,
         "failed": job.failed,
-        "limit": job.limit,
-        "created_at": time(job.created_at),
-        "started_at": time(job.started_at),
-        "finished_at": time(job.finished_at),
-        "expires_at": time(job.expires_at),
-        "problem": {"type": "/problems/job-failed", "title": "The job failed", "detail": job.problem}
-        if job.problem
-        else None,
+        "limit": job.limit or None,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "deadline": _time(job.deadline),
+        "expires_at": _time(job.expires_at),
+        "problem": job_problem_document(job.problem) if job.problem else None,
     }
+
+
+def job_problem_document(problem: JobProblem) -> dict[str, Any]:
+    """Why a job did not end well, as problem details (RFC 9457)."""
+    document: dict[str, Any] = {
+        "type": f"/problems/{problem.kind}",
+        "title": _JOB_PROBLEM_TITLES[problem.kind],
+        "detail": problem.detail,
+    }
+    if problem.fields:
+        document["errors"] = field_documents(problem.fields)
+    return document
+
+
+def field_documents(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
+    """The fields that were refused, as callers get them."""
+    return [{"field": p.field, "message": p.message} | ({"allowed": p.allowed} if p.allowed else {}) for p in problems]
+
+
+def announcement_document(job: Job) -> dict[str, Any]:
+    """A job's end as it is announced to `reply_to` and `callback_url`: the type says how it ended."""
+    return {"type": f"job.{job.state}", "timestamp": _time(job.finished_at), "data": job_document(job)}
+
+
+def _time(value: datetime | None) -> str | None:
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value else None  # sessions run in UTC

@@ -22,7 +22,7 @@ from psycopg2 import errors as pg
 from psycopg2 import extensions, extras
 
 from shared.availability import Availability
-from shared.errors import DatabaseUnavailable, PoolExhausted
+from shared.errors import DatabaseUnavailable, PoolExhausted, SlowStatement
 from shared.stall_guard import Sink, StallGuard
 
 Parameters = Mapping[str, Any]
@@ -263,10 +263,6 @@ class _Broken(DatabaseUnavailable):
 
 class _Interrupted(DatabaseUnavailable):
     """The connection broke within a transaction, which is undone; the server may be well."""
-
-
-class SlowStatement(DatabaseUnavailable):
-    """The server is there, but this query took longer than its bound."""
 
 
 def wait(connection: extensions.connection, seconds: float, name: str) -> None:

@@ -13,9 +13,11 @@ ServiceError
 ├── NotReady                  no titles read, no model trained, or no worker alive: /health/ready says so
 └── Unavailable               something the service leans on is down; worth trying again
     ├── DatabaseUnavailable   refused, broken, or slower than its bound
-    │   └── PoolExhausted     every connection stayed busy for the whole checkout time
+    │   ├── PoolExhausted     every connection stayed busy for the whole checkout time
+    │   └── SlowStatement     the server is there, but this query took longer than its bound
     ├── CacheUnavailable      Redis is down or slower than its bound
-    └── BrokerUnavailable     the queue did not take the message in time
+    ├── BrokerUnavailable     the queue did not take the message in time
+    └── QueueFull             the ledger has as many users in open jobs as it takes
 """
 
 from __future__ import annotations
@@ -70,7 +72,13 @@ class ResultsExpired(ServiceError):
 
 
 class ResultsNeverCame(ServiceError):
-    """The job ended without results: it failed or was cancelled."""
+    """The job ended without results: it failed, was cancelled, expired or rejected."""
+
+
+class ShareExceeded(ServiceError):
+    """One caller has more users in open jobs than is its share; others are still served."""
+
+    retry_after = 30  # seconds, for the Retry-After header
 
 
 class ModelRejected(ServiceError):
@@ -105,9 +113,19 @@ class PoolExhausted(DatabaseUnavailable):
     retry_after = 1
 
 
+class SlowStatement(DatabaseUnavailable):
+    """The server is there, but this query took longer than its bound."""
+
+
 class CacheUnavailable(Unavailable):
     """Redis is down or slower than its bound."""
 
 
 class BrokerUnavailable(Unavailable):
     """The queue did not take the message in time."""
+
+
+class QueueFull(Unavailable):
+    """The ledger has as many users in open jobs as it takes; they are being worked on."""
+
+    retry_after = 30

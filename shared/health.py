@@ -9,9 +9,6 @@ from shared.databases import Database
 from shared.errors import DatabaseUnavailable, NotReady
 from shared.parts import Parts
 
-WORKER_BEAT_SECONDS: Final = 5.0  # how often a worker says that it lives
-_WORKER_SILENCE_SECONDS: Final = 20.0  # after this long without a word it is taken for dead
-
 Check = Callable[[], str]
 """Says in a few words how a dependency is. Raises ServiceError when it is down."""
 
@@ -42,7 +39,7 @@ def checks(parts: Parts, ping_broker: Callable[[], None]) -> dict[str, Check]:
         return f"{snapshot.model.version}, {len(snapshot.model.titles)} titles"
 
     def worker() -> str:
-        alive = parts.ledger.workers_seen(within_seconds=_WORKER_SILENCE_SECONDS)
+        alive = parts.workers.alive()
         if not alive:
             raise NotReady("no worker is alive: jobs wait for one")
         return f"{alive} alive"

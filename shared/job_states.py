@@ -2,23 +2,30 @@
 
     job     accepted ──first claim──> running ──last chunk──┬─> completed               every chunk done
                │                         │                  ├─> completed_with_errors   some done, some dead
-               └────────cancel───────────┴─> cancelled      └─> failed                  every chunk dead
+               │                         │                  └─> failed                  every chunk dead
+               ├───────── cancel ────────┼─> cancelled
+               └──── deadline passed ────┴─> expired
+            rejected   a message whose arguments the contract refuses; it never was accepted
 
-    chunk   ready ──claim──> running ──close──> done
-              ^                 │  ^│
-              └──── give back ──┘  └┘ lease over: claimed by another worker (the first may no longer close it)
-                                └── given back or left too often ──> dead
+    chunk   waiting ──published──> queued ──claim──> running ──close──> done
+               ^                     │ ^                │
+               │                     └─┘ taken for lost, published again
+               └──── given back, lease over, worker gone ──┴── too often ──> dead
 
-The states on the right never change.
+A chunk has one time at which somebody must look at it again, `due_at`: waiting, it may be published from then on;
+queued, its message is taken for lost; running, its lease is over. The states on the right never change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+from shared.errors import FieldProblem
 
 
 class JobState(StrEnum):
@@ -30,29 +37,67 @@ class JobState(StrEnum):
     COMPLETED_WITH_ERRORS = "completed_with_errors"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
 
 
 OPEN: Final = frozenset({JobState.ACCEPTED, JobState.RUNNING})
-WITH_RESULTS: Final = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS})
+WITH_RESULTS: Final = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.EXPIRED})
+
+
+class JobProblemKind(StrEnum):
+    """Why a job did not end well; also the name in /problems/<name>."""
+
+    FAILED = "job-failed"
+    EXPIRED = "job-expired"
+    INVALID = "invalid-request"
+
+
+@dataclass(frozen=True, slots=True)
+class JobProblem:
+    """Why a job did not end well: a sentence and, for a job that was rejected, the fields that were wrong."""
+
+    kind: JobProblemKind
+    detail: str
+    fields: tuple[FieldProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Who wants to hear of a job's end."""
+
+    reply_to: str | None = None  # a queue
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a job was asked to do."""
+
+    user_ids: Sequence[UUID]
+    limit: int  # titles per user
+    deadline: datetime | None = None  # aware; later it need not be done any more
+    announce: Announce = Announce()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of `jobs` and what its chunks add up to."""
+    """A row of `jobs` and what its chunks add up to. Times are in UTC."""
 
     job_id: UUID
     state: JobState
-    limit: int
+    limit: int  # titles per user; 0 of a rejected job
     total: int  # users
     done: int  # users of done chunks
     failed: int  # users of dead chunks
     fingerprint: bytes
-    problem: str | None
+    problem: JobProblem | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None
-    expired: bool  # by the database's clock
+    deadline: datetime
+    expires_at: datetime | None  # results are kept until then
+    expired: bool  # expires_at has passed, by the database's clock
 
     @property
     def is_open(self) -> bool:

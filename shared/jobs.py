@@ -1,221 +1,166 @@
-"""A job's life, from submission to results: what both doors do with jobs. States: see shared/job_states.py.
+"""A job's life, from submission to its end: what both doors do with jobs. States: see shared/job_states.py.
 
 The ledger is the truth and a message on the queue only a wake-up: losing one, or sending it ten times, changes nothing
-but time.
+but time. What falls by the wayside is picked up by shared/upkeep.py.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
-from shared.errors import (
-    BrokerUnavailable,
-    DatabaseUnavailable,
-    IdempotencyMismatch,
-    ResultsExpired,
-    ResultsNeverCame,
-    ResultsNotReady,
-)
-from shared.job_states import WITH_RESULTS, ChunkRef, Claim, Job
-from shared.media import Page
-from shared.recommender import Ranking, Recommender
+from shared.errors import BrokerUnavailable, DatabaseUnavailable, IdempotencyMismatch, InvalidRequest, SlowStatement
+from shared.job_results import JobResults
+from shared.job_states import Announce, ChunkRef, Claim, Job, JobProblem, JobProblemKind, Order
+from shared.publishing import Publishing
+from shared.repositories.chunks import ChunkRepository
 from shared.repositories.jobs import JobRepository
-from shared.results import ChunkResult, ResultStore
-
-POLL_SECONDS: Final = 2  # what callers are told to wait before they ask again
-ATTEMPTS: Final = 3  # then a chunk is dead
-_PAUSE_SECONDS: Final = 5.0  # before a chunk that was given back is published again
-_REPUBLISH_SECONDS: Final = 120.0  # a chunk on the queue for longer may be lost; the pause doubles each time
-_REPUBLISHED_AT_ONCE: Final = 200
 
 _log = logging.getLogger(__name__)
-
-Publish = Callable[[Sequence[ChunkRef]], None]
-"""Puts chunks on the queue. Raises BrokerUnavailable."""
 
 
 @dataclass(frozen=True)
 class JobPolicy:
-    """Sizes and times of jobs."""
+    """Sizes, in users, and times, in seconds, of jobs."""
 
     chunk_users: int
-    lease_seconds: int
-    result_seconds: int
-
-
-@dataclass(frozen=True)
-class Position:
-    """A place in a job's results: a chunk, and a user in it."""
-
-    chunk_no: int = 0
-    place: int = 0
+    queue_users: int
+    caller_users: int
+    job_seconds: int
+    lease_seconds: float
+    pause_seconds: float  # before a chunk that was given back is tried again
 
 
 class Jobs:
-    """Submits, works on, cancels and reads jobs."""
+    """Submits, works on and ends jobs."""
 
     def __init__(
         self,
         *,
-        ledger: JobRepository,
-        recommender: Recommender,
-        results: ResultStore,
-        publish: Publish,
+        jobs: JobRepository,
+        chunks: ChunkRepository,
+        results: JobResults,
+        publishing: Publishing,
+        check_callback: Callable[[str], None],
         policy: JobPolicy,
     ) -> None:
-        self._ledger = ledger
-        self._recommender = recommender
+        """check_callback: raises InvalidRequest for an address that may not be called."""
+        self._jobs = jobs
+        self._chunks = chunks
         self._results = results
-        self._publish = publish
+        self._publishing = publishing
+        self._check_callback = check_callback
         self._policy = policy
 
     def submit(
         self,
-        user_ids: Sequence[UUID],
+        order: Order,
         *,
-        limit: int,
         job_id: UUID | None = None,
         idempotency_key: str | None = None,
+        caller: str | None = None,
     ) -> Job:
         """Accept a job, durably; users listed twice count once. The same job_id or idempotency_key with the same
-        request finds the job that is there.
+        order finds the job that is there. caller: whose share of the queue it takes, None for nobody's.
 
-        With the broker down the job is accepted all the same, and published by the reconciler. Raises
-        IdempotencyMismatch for the same id or key with another request, DatabaseUnavailable.
+        With the broker down the job is accepted all the same, and published later. Raises IdempotencyMismatch for the
+        same id or key with another order, InvalidRequest for a callback that is not allowed, QueueFull, ShareExceeded,
+        DatabaseUnavailable.
         """
-        users = list(dict.fromkeys(user_ids))
-        fingerprint = hashlib.sha256(b"%d:" % limit + b"".join([user.bytes for user in users])).digest()
+        if order.announce.callback_url is not None:
+            self._check_callback(order.announce.callback_url)
+        order = replace(order, user_ids=list(dict.fromkeys(order.user_ids)))
         job_id = job_id or uuid4()
-        size = self._policy.chunk_users
-        chunks = [users[start : start + size] for start in range(0, len(users), size)]
-        added = self._ledger.add(
-            job_id, chunks=chunks, limit=limit, fingerprint=fingerprint, idempotency_key=idempotency_key
+        fingerprint = _fingerprint(order)
+        added = self._jobs.add(
+            job_id,
+            order,
+            chunk_users=self._policy.chunk_users,
+            fingerprint=fingerprint,
+            idempotency_key=idempotency_key,
+            caller=caller,
+            job_seconds=self._policy.job_seconds,
+            queue_users=self._policy.queue_users,
+            caller_users=self._policy.caller_users,
         )
         if not added:
-            found = self._ledger.find_by_key(idempotency_key) if idempotency_key else None
-            job = found or self._ledger.get(job_id)
+            found = self._jobs.find_by_key(idempotency_key) if idempotency_key else None
+            job = found or self._jobs.get(job_id)
             if job.fingerprint != fingerprint:
                 raise IdempotencyMismatch(f"job {job.job_id} was submitted under this key with another request")
             return job
-        try:
-            self._publish([ChunkRef(job_id, number) for number in range(len(chunks))])
-            self._ledger.published(job_id, pause_seconds=_REPUBLISH_SECONDS)
-        except (BrokerUnavailable, DatabaseUnavailable) as error:
-            _log.warning("job %s is accepted, and published when that is possible: %s", job_id, error)
-        return self._ledger.get(job_id)
+        self._publish_next(job_id)
+        return self._jobs.get(job_id)
+
+    def reject(self, job_id: UUID, error: InvalidRequest, announce: Announce) -> None:
+        """Note a message that is refused, for its publisher to see; a job with this id stays as it is. Raises
+        DatabaseUnavailable."""
+        self._jobs.reject(job_id, JobProblem(JobProblemKind.INVALID, str(error), error.problems), announce)
 
     def get(self, job_id: UUID) -> Job:
         """The job as it stands. Raises JobNotFound, DatabaseUnavailable."""
-        return self._ledger.get(job_id)
+        return self._jobs.get(job_id)
 
     def cancel(self, job_id: UUID) -> Job:
         """End an open job; a terminal state stays. Raises JobNotFound, DatabaseUnavailable."""
-        self._ledger.cancel(job_id, result_seconds=self._policy.result_seconds)
-        return self._ledger.get(job_id)
+        self._jobs.cancel(job_id)
+        return self._jobs.get(job_id)
 
-    def work(self, ref: ChunkRef) -> bool:
-        """Do one chunk. False when there was nothing to do: done already, held by another, or the job has ended.
+    def work(self, ref: ChunkRef, worker: str) -> bool:
+        """Do one chunk. False when there was nothing to do, or it could not be done now: it is done already, another
+        worker has it, the job has ended, or something it needs is down (then it is tried again until the deadline).
 
-        What the chunk needs being down gives it back, to be tried again later, a bounded number of times. Raises
-        DatabaseUnavailable when the ledger itself is, JobNotFound.
+        Raises DatabaseUnavailable when the ledger itself is down, JobNotFound, and whatever is wrong with the code:
+        that counts as a failure of the chunk.
         """
-        claim = self._ledger.claim(ref, lease_seconds=self._policy.lease_seconds)
+        claim = self._chunks.claim(ref, worker=worker, lease_seconds=self._policy.lease_seconds)
         if claim is None:
             return False
         try:
-            result = self._compute(claim.user_ids, claim.limit)
+            self._results.make(ref, claim.attempt, claim.user_ids, claim.limit)
+        except SlowStatement as error:  # perhaps these users' own fault
+            self._give_back(claim, str(error), failed=True)
+            return False
         except DatabaseUnavailable as error:
-            self._give_back(claim, str(error))
+            self._give_back(claim, str(error), failed=False)
             return False
         except Exception as error:
-            self._give_back(claim, f"{type(error).__name__} while scoring; the worker's log has the details")
-            raise
-        self._results.put(ref, result)
-        return self._ledger.close(claim, result_seconds=self._policy.result_seconds)
-
-    def republish(self) -> int:
-        """Put back on the queue what it may have lost; how many chunks that was. Raises DatabaseUnavailable,
-        BrokerUnavailable."""
-        refs = self._ledger.due(most=_REPUBLISHED_AT_ONCE, first_pause_seconds=_REPUBLISH_SECONDS)
-        if refs:
-            self._publish(refs)
-        return len(refs)
-
-    def result_page(self, job_id: UUID, start: Position, most: int) -> tuple[list[Page], Position | None]:
-        """Up to `most` users' pages from `start` on, and where to go on, None at the end.
-
-        Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable.
-        """
-        job = self._with_results(job_id)
-        numbers = [number for number in self._ledger.done_chunks(job_id) if number >= start.chunk_no]
-        pages: list[Page] = []
-        for number in numbers:
-            first = start.place if number == start.chunk_no else 0
-            users = self._ledger.chunk_users(ChunkRef(job_id, number))
-            part = slice(first, first + most - len(pages))
-            pages += self._pages(job, number, users, part)
-            if part.stop < len(users):
-                return pages, Position(number, part.stop)
-            if len(pages) == most and number != numbers[-1]:
-                return pages, Position(numbers[numbers.index(number) + 1], 0)
-        return pages, None
-
-    def result_stream(self, job_id: UUID) -> Iterator[list[Page]]:
-        """Every user's page, a chunk at a time, so that memory stays flat.
-
-        Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable, all but the last
-        before the first chunk is asked for.
-        """
-        job = self._with_results(job_id)
-        numbers = self._ledger.done_chunks(job_id)
-
-        def stream() -> Iterator[list[Page]]:
-            for number in numbers:
-                yield self._pages(job, number, self._ledger.chunk_users(ChunkRef(job_id, number)), slice(None))
-
-        return stream()
-
-    def _with_results(self, job_id: UUID) -> Job:
-        job = self._ledger.get(job_id)
-        if job.is_open:
-            raise ResultsNotReady(
-                f"job {job_id} is {job.state}: {job.done} of {job.total} users are done", retry_after=POLL_SECONDS
+            self._give_back(
+                claim, f"{type(error).__name__} while scoring; the worker's log has the details", failed=True
             )
-        if job.state not in WITH_RESULTS:
-            raise ResultsNeverCame(f"job {job_id} is {job.state} and has no results")
-        if job.expired:
-            raise ResultsExpired(f"the results of job {job_id} were kept until {job.expires_at:%Y-%m-%d %H:%M:%SZ}")
-        return job
+            raise
+        closed = self._chunks.close(claim)
+        self._publish_next(ref.job_id)
+        return closed
 
-    def _pages(self, job: Job, number: int, users: Sequence[UUID], part: slice) -> list[Page]:
-        """The pages of a part of a chunk, computed again when its result is lost."""
-        ref = ChunkRef(job.job_id, number)
-        result = self._results.get(ref)
-        if result is None or len(result.lists) != len(users):
-            _log.info("result of %s is lost and computed again", ref)
-            result = self._compute(users, job.limit)
-            self._results.put(ref, result)
-        rankings = {
-            user_id: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
-            for user_id, ranked in zip(users[part], result.lists[part], strict=True)
-        }
-        return list(self._recommender.render(rankings, limit=job.limit, offset=0, bulk=True).values())
+    def lost(self, ref: ChunkRef, worker: str, problem: str) -> None:
+        """The process of this worker that worked on a chunk died: a failure of the chunk. Raises JobNotFound,
+        DatabaseUnavailable."""
+        _log.warning("chunk %s of job %s is given back: %s", ref.chunk_no, ref.job_id, problem)
+        self._chunks.lost(ref, worker=worker, problem=problem)
+        self._publish_next(ref.job_id)
 
-    def _compute(self, user_ids: Sequence[UUID], limit: int) -> ChunkResult:
-        lists, version = self._recommender.rank_chunk(user_ids)
-        return ChunkResult(version, [ranked[:limit] for ranked in lists])
+    def release(self, worker: str) -> int:
+        """A worker that stops gives back what it holds, which is no failure; how many chunks. Raises
+        DatabaseUnavailable."""
+        return self._chunks.release(worker)
 
-    def _give_back(self, claim: Claim, problem: str) -> None:
+    def _give_back(self, claim: Claim, problem: str, *, failed: bool) -> None:
         _log.warning("chunk %s of job %s is given back: %s", claim.ref.chunk_no, claim.ref.job_id, problem)
-        self._ledger.give_back(
-            claim,
-            problem=problem,
-            attempts=ATTEMPTS,
-            pause_seconds=_PAUSE_SECONDS,
-            result_seconds=self._policy.result_seconds,
-        )
+        self._chunks.give_back(claim, problem=problem, failed=failed, pause_seconds=self._policy.pause_seconds)
+
+    def _publish_next(self, job_id: UUID) -> None:
+        try:
+            self._publishing.next_of(job_id)
+        except (BrokerUnavailable, DatabaseUnavailable) as error:
+            _log.warning("the next chunks of job %s are published when that is possible: %s", job_id, error)
+
+
+def _fingerprint(order: Order) -> bytes:
+    """SHA-256 of what was asked for."""
+    about = [order.limit, str(order.deadline), order.announce.reply_to, order.announce.callback_url]
+    return hashlib.sha256(json.dumps(about).encode() + b"".join([user.bytes for user in order.user_ids])).digest()

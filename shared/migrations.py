@@ -15,13 +15,18 @@ _LOCK: Final = 0x6D6C7376  # any number, the same in every process: one migrates
 _log = logging.getLogger(__name__)
 
 
+def steps() -> dict[int, str]:
+    """Version -> the SQL that leads to it, in order."""
+    return {int(path.stem): path.read_text(encoding="utf-8") for path in sorted(_STEPS.glob("*.sql"))}
+
+
 def migrate(database: Database) -> int:
     """Run the steps that are missing, each once, in order, all in one transaction; return the version reached.
 
     Raises DatabaseUnavailable; ConfigurationError when the database is newer than this code.
     """
-    steps = {int(path.stem): path for path in sorted(_STEPS.glob("*.sql"))}
-    newest = max(steps)
+    scripts = steps()
+    newest = max(scripts)
     bound = database.bounds.bulk
     with database.transaction() as session:
         session.run(f"SET LOCAL statement_timeout = {round(bound * 1000)}", seconds=bound)
@@ -33,7 +38,7 @@ def migrate(database: Database) -> int:
                 f"jobs_db has schema version {version}, this release knows {newest}: deploy the newer release"
             )
         for step in range(version + 1, newest + 1):
-            session.run(steps[step].read_text(encoding="utf-8"), seconds=bound)
+            session.run(scripts[step], seconds=bound)
             session.run("INSERT INTO schema_version VALUES (%(step)s)", {"step": step}, seconds=bound)
             _log.info("jobs_db is at schema version %s", step)
     return newest

@@ -6,21 +6,28 @@ import contextlib
 from dataclasses import dataclass
 
 from shared.cache import ListCache
+from shared.callbacks import CallbackPolicy
 from shared.databases import Bounds, Database
 from shared.errors import DatabaseUnavailable
-from shared.jobs import JobPolicy, Jobs, Publish
+from shared.job_results import JobResults
+from shared.jobs import JobPolicy, Jobs
 from shared.model import ModelStore
+from shared.publishing import Publish, Publishing
 from shared.recommender import Recommender
 from shared.redis_store import RedisStore
 from shared.refresher import Intervals, Refresher
 from shared.repositories.catalog import CatalogRepository
+from shared.repositories.chunks import ChunkRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.repositories.jobs import JobRepository
+from shared.repositories.ledger import Ledger
 from shared.repositories.users import UserRepository
+from shared.repositories.workers import WorkerRepository
 from shared.results import ResultStore
 from shared.scorer import Weights
 from shared.settings import Settings
 from shared.titles import Titles
+from shared.upkeep import Upkeep
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,11 @@ class Parts:
     models: ModelStore
     refresher: Refresher
     recommender: Recommender
-    ledger: JobRepository
+    ledger: Ledger
+    workers: WorkerRepository
+    results: JobResults
     jobs: Jobs
+    upkeep: Upkeep
 
     @classmethod
     def build(cls, settings: Settings, *, processes: int, threads: int, publish: Publish) -> Parts:
@@ -100,19 +110,56 @@ class Parts:
             weights=Weights(content=settings.content_weight, pool=settings.pool_size, depth=settings.list_depth),
             history_length=settings.history_length,
         )
-        ledger = JobRepository(databases.jobs)
-        jobs = Jobs(
-            ledger=ledger,
+        ledger = Ledger(databases.jobs, result_seconds=settings.result_seconds)
+        jobs, chunks = JobRepository(ledger), ChunkRepository(ledger)
+        workers = WorkerRepository(ledger, silence_seconds=settings.silence_seconds)
+        publishing = Publishing(
+            chunks,
+            publish,
+            window=settings.chunks_in_flight,
+            republish_seconds=settings.republish_seconds,
+            pause_seconds=settings.retry_pause_seconds,
+        )
+        results = JobResults(
+            jobs=jobs,
+            chunks=chunks,
             recommender=recommender,
-            results=ResultStore(redis, life_seconds=settings.result_seconds),
-            publish=publish,
-            policy=JobPolicy(
-                chunk_users=settings.chunk_users,
-                lease_seconds=settings.lease_seconds,
-                result_seconds=settings.result_seconds,
+            store=ResultStore(redis, life_seconds=settings.result_seconds),
+        )
+        return cls(
+            settings=settings,
+            databases=databases,
+            redis=redis,
+            models=models,
+            refresher=refresher,
+            recommender=recommender,
+            ledger=ledger,
+            workers=workers,
+            results=results,
+            jobs=Jobs(
+                jobs=jobs,
+                chunks=chunks,
+                results=results,
+                publishing=publishing,
+                check_callback=CallbackPolicy.from_settings(settings).check_host,
+                policy=JobPolicy(
+                    chunk_users=settings.chunk_users,
+                    queue_users=settings.queue_users,
+                    caller_users=settings.caller_users,
+                    job_seconds=settings.job_seconds,
+                    lease_seconds=settings.lease_seconds,
+                    pause_seconds=settings.retry_pause_seconds,
+                ),
+            ),
+            upkeep=Upkeep(
+                jobs=jobs,
+                chunks=chunks,
+                workers=workers,
+                publishing=publishing,
+                silence_seconds=settings.silence_seconds,
+                retention_seconds=settings.retention_seconds,
             ),
         )
-        return cls(settings, databases, redis, models, refresher, recommender, ledger, jobs)
 
     def start(self) -> None:
         """Bring jobs_db up to date if it answers, and read titles and model for the first time."""

@@ -13,9 +13,7 @@ from shared.job_states import ChunkRef
 from shared.ranked_list import RankedList, decode_many, encode_many
 from shared.redis_store import RedisStore
 
-_PREFIX: Final = b"result:1:"  # 1: the format of the value
-
-_LONGEST_JOB_SECONDS: Final = 3600  # results' life counts from the job's end, and its first chunk is done before that
+_PREFIX: Final = b"result:2:"  # 1: the format of the value
 
 _log = logging.getLogger(__name__)
 
@@ -32,22 +30,23 @@ class ResultStore:
     """Keeps chunks' results; what it cannot keep or read is simply missing."""
 
     def __init__(self, store: RedisStore, *, life_seconds: int) -> None:
+        """life_seconds: counted from when a chunk is done; when the job ends later, the first ones are made again."""
         self._store = store
         self._life = life_seconds
 
-    def put(self, ref: ChunkRef, result: ChunkResult) -> None:
-        """Keep a chunk's result, written whole: a second write of the same chunk replaces the first."""
+    def put(self, ref: ChunkRef, attempt: int, result: ChunkResult) -> None:
+        """Keep what an attempt at a chunk came to; other attempts have keys of their own."""
         version = (result.model_version or "").encode()
         value = struct.pack("<B", len(version)) + version + encode_many(result.lists)
         try:
-            self._store.set_many({_key(ref): value}, seconds=self._life + _LONGEST_JOB_SECONDS)
+            self._store.set_many({_key(ref, attempt): value}, seconds=self._life)
         except CacheUnavailable as error:
             _log.info("result of %s is not kept, and computed when asked for: %s", ref, error)
 
-    def get(self, ref: ChunkRef) -> ChunkResult | None:
-        """A chunk's result, None when it is lost."""
+    def get(self, ref: ChunkRef, attempt: int) -> ChunkResult | None:
+        """The attempt's result, None when it is lost."""
         try:
-            [value] = self._store.get_many([_key(ref)])
+            [value] = self._store.get_many([_key(ref, attempt)])
         except CacheUnavailable:
             return None
         if value is None:
@@ -60,5 +59,5 @@ class ResultStore:
             return None
 
 
-def _key(ref: ChunkRef) -> bytes:
-    return _PREFIX + ref.job_id.bytes + struct.pack("<I", ref.chunk_no)
+def _key(ref: ChunkRef, attempt: int) -> bytes:
+    return _PREFIX + ref.job_id.bytes + struct.pack("<II", ref.chunk_no, attempt)

@@ -6,12 +6,68 @@ holds the two together.
 
 from __future__ import annotations
 
+import contextlib
+import re
+from base64 import b64decode
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Annotated, Final
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
+
+# The last label of a name begins with a letter: 127.1, 2130706433 and 0x7f000001 are addresses to some programs.
+_HOST: Final = re.compile(
+    r"(?:(?P<name>([a-z0-9_-]{1,63}\.)*[a-z][a-z0-9_-]{0,62})|(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9a-f:]+)\])"
+    r"(:(?P<port>[1-9][0-9]{0,4}))?"
+)
+_SIGNING_KEY: Final = re.compile(r"whsec_(?P<base64>.+)")  # by the Standard Webhooks scheme, as is the length
+_SIGNING_KEY_BYTES: Final = range(24, 65)
+
+
+def entries(text: str) -> list[str]:
+    """The entries of a setting that lists several, separated by commas."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _is_host(entry: str) -> bool:
+    """A name in ASCII, an IPv4 address or [an IPv6 address], each as it is usually written, perhaps with a port."""
+    found = _HOST.fullmatch(entry.lower())
+    if found is None or int(found["port"] or 1) > 65535:
+        return False
+    literal = found["ipv4"] or found["ipv6"]
+    with contextlib.suppress(ValueError):
+        return literal is None or str(ip_address(literal)) == literal
+    return False
+
+
+def _callback_hosts(value: str) -> str:
+    for number, entry in enumerate(entries(value), 1):
+        if not _is_host(entry):
+            raise ValueError(f"entry {number} is no host such as hooks.example.com or hooks.example.com:8443")
+    return value
+
+
+def _callback_networks(value: str) -> str:
+    for number, entry in enumerate(entries(value), 1):
+        try:
+            ip_network(entry)
+        except ValueError:
+            raise ValueError(f"entry {number} is no network such as 10.1.0.0/16") from None
+    return value
+
+
+def _is_signing_key(secret: str) -> bool:
+    with contextlib.suppress(ValueError):
+        found = _SIGNING_KEY.fullmatch(secret)
+        return found is not None and len(b64decode(found["base64"], validate=True)) in _SIGNING_KEY_BYTES
+    return False
+
+
+CallbackHosts = Annotated[str, AfterValidator(_callback_hosts)]
+CallbackNetworks = Annotated[str, AfterValidator(_callback_networks)]
 
 
 class Settings(BaseSettings):
@@ -88,15 +144,54 @@ class Settings(BaseSettings):
     # Requests and jobs.
     batch_sync_users: int = Field(50, ge=1, le=1000, description="users of a batch answered at once; more become a job")
     job_users: int = Field(100_000, ge=1, le=1_000_000, description="users of one job")
-    chunk_users: int = Field(500, ge=1, le=10_000, description="users a worker scores at a time")
-    lease_seconds: int = Field(
-        120, ge=5, le=3600, description="how long a worker may hold a chunk before another may take it"
+    caller_users: int = Field(
+        500_000, ge=1, description="users in open jobs of one caller; past that it is answered 429"
     )
+    queue_users: int = Field(
+        2_000_000, ge=1, description="users in open jobs of all callers; past that a new job is answered 503"
+    )
+    job_seconds: int = Field(86_400, ge=1, le=2_592_000, description="longest life of a job that is not done")
+    retention_seconds: int = Field(
+        604_800, ge=60, le=31_536_000, description="how long a job is remembered after its end"
+    )
+    chunk_users: int = Field(500, ge=1, le=10_000, description="users a worker scores at a time")
+    chunks_in_flight: int = Field(
+        16, ge=1, le=1000, description="chunks of one job on the queue at once; at least as many as worker processes"
+    )
+    lease_seconds: int = Field(
+        120, ge=2, le=3600, description="how long a worker may hold a chunk before another may take it"
+    )
+    republish_seconds: float = Field(
+        30.0, gt=0, le=3600, description="after this a message is taken for lost and sent again; doubles each time"
+    )
+    beat_seconds: float = Field(
+        5.0, gt=0, le=60, description="how often a worker says that it lives and looks after jobs; four missed: dead"
+    )
+    grace_seconds: float = Field(
+        25.0, gt=0, le=600, description="time a worker that is told to stop has to finish its chunks"
+    )
+    dead_letters: int = Field(10_000, ge=1, le=1_000_000, description="newest dead letters that are kept")
+    dead_letter_seconds: int = Field(1_209_600, ge=60, le=31_536_000, description="life of dead letters")
     request_bytes: int = Field(8_000_000, ge=1024, description="largest request body; 100,000 ids are 4 MB")
     client_seconds: float = Field(
         10.0, gt=0, le=300, description="longest pause of a client that sends a body or takes an answer"
     )
     publish_seconds: float = Field(2.0, gt=0, le=30, description="longest wait for the broker to take a message")
+
+    # Callbacks: a job's end is told to its callback_url.
+    callback_hosts: CallbackHosts = Field(
+        "", description="hosts that may be called back, each with its port unless it is the usual one; by commas"
+    )
+    callback_networks: CallbackNetworks = Field(
+        "", description="private networks that may be called back, such as 10.1.0.0/16, also without TLS; by commas"
+    )
+    callback_secret: SecretStr = Field(
+        SecretStr(""),
+        validate_default=True,
+        description="signs callbacks: whsec_ and 24 to 64 bytes in base64; required with CALLBACK_HOSTS",
+    )
+    callback_seconds: float = Field(5.0, gt=0, le=60, description="longest wait for a callback's receiver")
+    callback_attempts: int = Field(8, ge=1, le=20, description="tries per callback; the pause between doubles from 5 s")
 
     # Processes.
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
@@ -104,6 +199,16 @@ class Settings(BaseSettings):
     web_threads: int = Field(2, ge=1, le=64, description="threads of each gunicorn process")
     web_bind: str = Field("0.0.0.0:8000", description="address the gateway listens on")
     worker_concurrency: int = Field(2, ge=1, le=64, description="Celery processes of one worker")
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _signs_callbacks(cls, value: SecretStr, others: ValidationInfo) -> SecretStr:
+        secret = value.get_secret_value()
+        if not secret and others.data.get("callback_hosts"):
+            raise ValueError("required with CALLBACK_HOSTS")
+        if secret and not _is_signing_key(secret):
+            raise ValueError("not whsec_ and 24 to 64 bytes in base64")
+        return value
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -121,6 +226,11 @@ class Settings(BaseSettings):
     def collaborative_weight(self) -> float:
         """The hybrid's other weight: what content leaves."""
         return 1.0 - self.content_weight
+
+    @property
+    def silence_seconds(self) -> float:
+        """A worker not heard of for so long is taken for dead."""
+        return 4 * self.beat_seconds
 
     def connections_per_process(self, processes: int) -> int:
         """One process's share of a container's connections to one database, at least one."""

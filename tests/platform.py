@@ -147,6 +147,13 @@ class Platform:
             finally:
                 cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
+    @contextlib.contextmanager
+    def locked(self, database: str, table: str) -> Iterator[None]:
+        """Meanwhile every query of a table waits."""
+        with contextlib.closing(psycopg2.connect(self.urls[database])) as holder, holder.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+
     # The service on top.
 
     def settings(self, **changes: Any) -> Settings:

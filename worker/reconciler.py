@@ -1,7 +1,4 @@
-"""A thread of every worker that says "I live", and puts back on the queue what the queue lost.
-
-Any number of workers may do it at once: the ledger gives each stale chunk to one of them (SKIP LOCKED).
-"""
+"""A thread of every worker that says "I live" and looks after jobs, round after round: see shared/upkeep.py."""
 
 from __future__ import annotations
 
@@ -10,20 +7,19 @@ import threading
 
 from shared.availability import Availability
 from shared.errors import Unavailable
-from shared.health import WORKER_BEAT_SECONDS
-from shared.jobs import Jobs
-from shared.repositories.jobs import JobRepository
+from shared.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Beats and republishes until it is stopped."""
+    """Does rounds until it is stopped."""
 
-    def __init__(self, ledger: JobRepository, jobs: Jobs, *, worker: str) -> None:
-        self._ledger = ledger
-        self._jobs = jobs
+    def __init__(self, upkeep: Upkeep, *, worker: str, pause_seconds: float) -> None:
+        """worker: the name under which it beats. pause_seconds: between two rounds."""
+        self._upkeep = upkeep
         self._worker = worker
+        self._pause = pause_seconds
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
         self._reachable = Availability("the reconciler's ledger or broker", 0)
@@ -36,21 +32,13 @@ class Reconciler:
         """End; does not wait for a round that is under way."""
         self._stopped.set()
 
-    def round(self) -> int:
-        """Beat once, and republish what is due; how many chunks that was. Raises Unavailable."""
-        self._ledger.beat(self._worker)
-        count = self._jobs.republish()
-        if count:
-            _log.info("%s chunks were put (back) on the queue", count)
-        return count
-
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self.round()
+                self._upkeep.round(self._worker)
                 self._reachable.answered()
             except Unavailable as error:
                 self._reachable.failed(error)
             except Exception:  # a defect here must not end the heartbeat for good
                 _log.exception("a round of the reconciler failed")
-            self._stopped.wait(WORKER_BEAT_SECONDS)
+            self._stopped.wait(self._pause)

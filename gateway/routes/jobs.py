@@ -10,13 +10,14 @@ from flask import Blueprint, Response, request, url_for
 from gateway import rendering
 from shared.contracts import JobPath, NoQuery, ResultsQuery, job_document, page_document, parse
 from shared.errors import FieldProblem, InvalidRequest
+from shared.job_results import POLL_SECONDS, JobResults, Position
 from shared.job_states import Job
-from shared.jobs import POLL_SECONDS, Jobs, Position
+from shared.jobs import Jobs
 
 _CURSOR = struct.Struct(">II")  # chunk, place
 
 
-def routes(jobs: Jobs) -> Blueprint:
+def routes(jobs: Jobs, job_results: JobResults) -> Blueprint:
     """The routes below /api/jobs."""
     blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
 
@@ -35,9 +36,9 @@ def routes(jobs: Jobs) -> Blueprint:
         job = parse(JobPath, {"job_id": job_id}).job_id
         part = parse(ResultsQuery, rendering.query(request))
         if request.accept_mimetypes.best_match([rendering.JSON, rendering.NDJSON]) == rendering.NDJSON:
-            stream = jobs.result_stream(job)
+            stream = job_results.stream(job)
             return rendering.ndjson_response([page_document(page) for page in pages] for pages in stream)
-        pages, after = jobs.result_page(job, _position(part.cursor), part.limit)
+        pages, after = job_results.page(job, _position(part.cursor), part.limit)
         return rendering.json_response(
             {
                 "job_id": str(job),

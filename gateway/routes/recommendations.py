@@ -11,6 +11,7 @@ from gateway import rendering
 from gateway.routes.jobs import accepted
 from shared.contracts import BatchRequest, NoQuery, PageQuery, UserPath, page_document, parse
 from shared.errors import FieldProblem, InvalidRequest
+from shared.job_states import Order
 from shared.jobs import Jobs
 from shared.recommender import Recommender
 
@@ -43,8 +44,9 @@ def routes(recommender: Recommender, jobs: Jobs, *, users_at_once: int, users_pe
         batch = parse(BatchRequest, rendering.body(request), most_users=users_per_job)
         users = list(dict.fromkeys(batch.user_ids))
         preferred = _prefers_a_job()
-        if preferred or len(users) > users_at_once:
-            response = accepted(jobs.submit(users, limit=batch.limit, idempotency_key=_idempotency_key()))
+        if preferred or batch.only_as_a_job or len(users) > users_at_once:
+            order = Order(users, batch.limit, batch.deadline, batch.announce)
+            response = accepted(jobs.submit(order, idempotency_key=_idempotency_key(), caller=request.remote_addr))
             if preferred:
                 response.headers["Preference-Applied"] = "respond-async"
             return response

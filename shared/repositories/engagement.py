@@ -42,7 +42,7 @@ class EngagementRepository:
                               || timestamp_send({_TIME}) || int8send(id), ''::bytea)
               FROM interaction
              WHERE user_id = ANY(%(ids)s::uuid[])
-            """,  # noqa: S608 - constants of this file
+            """,
             {"ids": uuid_array(user_ids)},
             bulk=bulk,
         )
@@ -57,7 +57,7 @@ class EngagementRepository:
                     FROM interaction
                    WHERE user_id IS NOT NULL AND media_id IS NOT NULL AND id IS NOT NULL)
               TO STDOUT (FORMAT BINARY)
-            """,  # noqa: S608 - constants of this file
+            """,
             sink,
         )
 
@@ -93,7 +93,7 @@ class EngagementRepository:
             SELECT string_agg(uuid_send(media_id), ''::bytea ORDER BY media_id),
                    string_agg(float4send(weight::real), ''::bytea ORDER BY media_id)
               FROM weighed
-            """,  # noqa: S608 - constants of this file
+            """,
             {"half_life": half_life_days},
             bulk=True,
         )

@@ -1,20 +1,17 @@
-"""jobs_db: the ledger of jobs and their chunks. The database's clock is the only one that counts.
-
-Whatever changes a chunk of a job first locks the job's row, so that two workers that close the last two chunks see
-each other, and a cancel and a close have one winner.
-"""
+"""jobs: what was asked for, and how it ended. The chunks of a job are next door, in chunks.py."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from shared.databases import Database, Session
-from shared.errors import JobNotFound
-from shared.job_states import OPEN, ChunkRef, Claim, Job, JobState
-from shared.migrations import migrate
+from shared.databases import Row
+from shared.errors import FieldProblem, JobNotFound, QueueFull, ShareExceeded
+from shared.job_states import Announce, Job, JobProblem, JobProblemKind, JobState, Order
 from shared.repositories import uuid_array
+from shared.repositories.ledger import Ledger, Transaction
 
 _JOB: Final = """
     SELECT job.job_id, job.state, job.title_limit, job.total,
@@ -22,295 +19,187 @@ _JOB: Final = """
                       WHERE chunk.job_id = job.job_id AND chunk.state = 'done'), 0) AS done,
            coalesce((SELECT sum(users) FROM job_chunks AS chunk
                       WHERE chunk.job_id = job.job_id AND chunk.state = 'dead'), 0) AS failed,
-           job.fingerprint, job.problem, job.created_at, job.started_at, job.finished_at, job.expires_at,
+           job.fingerprint, job.problem, job.created_at, job.started_at, job.finished_at, job.deadline, job.expires_at,
            coalesce(job.expires_at < now(), false) AS expired
       FROM jobs AS job
 """
+_AT_ONCE: Final = 100  # jobs expired or removed in one transaction
 
 
 class JobRepository:
-    """Reads and writes jobs, job_chunks and workers."""
+    """Reads and writes jobs."""
 
-    def __init__(self, database: Database) -> None:
-        self._jobs_db = database
-        self._migrated = False
-
-    def prepare(self) -> None:
-        """Make or upgrade the tables, once. Raises DatabaseUnavailable; ConfigurationError when they are newer."""
-        if not self._migrated:
-            migrate(self._jobs_db)
-            self._migrated = True
-
-    @property
-    def _database(self) -> Database:
-        """The database, its tables made: also when it was down while this process started."""
-        self.prepare()
-        return self._jobs_db
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     def add(
         self,
         job_id: UUID,
+        order: Order,
         *,
-        chunks: Sequence[Sequence[UUID]],
-        limit: int,
+        chunk_users: int,
         fingerprint: bytes,
         idempotency_key: str | None,
+        caller: str | None,
+        job_seconds: int,
+        queue_users: int,
+        caller_users: int,
     ) -> bool:
-        """Write a job and its chunks, all or nothing. False when its id or key is there already. Raises
-        DatabaseUnavailable; whether the job was written is then not known."""
-        with self._database.transaction() as session:
-            added = self._run(
-                session,
+        """Write a job and its chunks, all or nothing. False when its id or key is there already.
+
+        Raises QueueFull and ShareExceeded when with this job more users than that would be in open jobs (a job alone
+        is always taken); DatabaseUnavailable: whether the job was written is then not known.
+        """
+        with self._ledger.transaction() as transaction:
+            added = transaction.run(
                 """
-                INSERT INTO jobs (job_id, title_limit, total, fingerprint, idempotency_key)
-                VALUES (%(job_id)s, %(limit)s, %(total)s, %(fingerprint)s, %(key)s)
+                INSERT INTO jobs (job_id, title_limit, total, fingerprint, idempotency_key, caller, deadline,
+                                  reply_to, callback_url)
+                VALUES (%(job_id)s, %(limit)s, %(total)s, %(fingerprint)s, %(key)s, %(caller)s,
+                        least(%(deadline)s::timestamptz, now() + make_interval(secs => %(job_seconds)s)),
+                        %(reply_to)s, %(callback_url)s)
                 ON CONFLICT DO NOTHING
                 RETURNING job_id
                 """,
                 job_id=job_id,
-                limit=limit,
-                total=sum(map(len, chunks)),
+                limit=order.limit,
+                total=len(order.user_ids),
                 fingerprint=fingerprint,
                 key=idempotency_key,
+                caller=caller,
+                deadline=order.deadline,
+                job_seconds=job_seconds,
+                reply_to=order.announce.reply_to,
+                callback_url=order.announce.callback_url,
             )
-            for number, user_ids in enumerate(chunks if added else ()):
-                self._run(
-                    session,
-                    """
-                    INSERT INTO job_chunks (job_id, chunk_no, user_ids, users)
-                    VALUES (%(job_id)s, %(number)s, %(ids)s::uuid[], %(users)s)
-                    """,
-                    job_id=job_id,
-                    number=number,
-                    ids=uuid_array(user_ids),
-                    users=len(user_ids),
-                )
-        return bool(added)
+            if not added:
+                return False
+            _refuse_too_many(transaction, len(order.user_ids), caller, queue_users, caller_users)
+            transaction.run(
+                """
+                INSERT INTO job_chunks (job_id, chunk_no, user_ids, users)
+                SELECT %(job_id)s, number, part, cardinality(part)
+                  FROM (SELECT %(ids)s::uuid[] AS ids OFFSET 0) AS job,
+                       generate_series(0, (%(total)s - 1) / %(size)s) AS number,
+                       LATERAL (SELECT job.ids[number * %(size)s + 1 : (number + 1) * %(size)s] AS part) AS slice
+                """,
+                job_id=job_id,
+                ids=uuid_array(order.user_ids),
+                total=len(order.user_ids),
+                size=chunk_users,
+            )
+        return True
+
+    def reject(self, job_id: UUID, problem: JobProblem, announce: Announce) -> None:
+        """Write a job that never was accepted; one with this id stays as it is. Raises DatabaseUnavailable."""
+        self._ledger.run(
+            """
+            INSERT INTO jobs (job_id, state, title_limit, total, fingerprint, problem, deadline, finished_at,
+                              reply_to, callback_url)
+            VALUES (%(job_id)s, 'rejected', 0, 0, '', %(problem)s::jsonb, now(), now(), %(reply_to)s, %(callback_url)s)
+            ON CONFLICT DO NOTHING
+            """,
+            job_id=job_id,
+            problem=_problem_json(problem),
+            reply_to=announce.reply_to,
+            callback_url=announce.callback_url,
+        )
 
     def get(self, job_id: UUID) -> Job:
         """The job as it stands. Raises JobNotFound, DatabaseUnavailable."""
-        rows = self._database.fetch(f"{_JOB} WHERE job.job_id = %(id)s", {"id": job_id})
+        rows = self._ledger.fetch(f"{_JOB} WHERE job.job_id = %(id)s", id=job_id)
         if not rows:
             raise JobNotFound(f"there is no job {job_id}")
         return _job(rows[0])
 
     def find_by_key(self, idempotency_key: str) -> Job | None:
         """The job that was submitted under this key. Raises DatabaseUnavailable."""
-        rows = self._database.fetch(f"{_JOB} WHERE job.idempotency_key = %(key)s", {"key": idempotency_key})
+        rows = self._ledger.fetch(f"{_JOB} WHERE job.idempotency_key = %(key)s", key=idempotency_key)
         return _job(rows[0]) if rows else None
 
-    def claim(self, ref: ChunkRef, *, lease_seconds: int) -> Claim | None:
-        """Take a chunk that is ready, or whose lease is over; None when there is nothing to do. Raises
-        DatabaseUnavailable."""
-        with self._database.transaction() as session:
-            if self._lock(session, ref.job_id) not in OPEN:
-                return None
-            rows = self._run(
-                session,
-                """
-                UPDATE job_chunks AS chunk
-                   SET state = 'running', attempt = attempt + 1,
-                       lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-                  FROM jobs AS job
-                 WHERE chunk.job_id = %(job_id)s AND chunk.chunk_no = %(chunk_no)s AND job.job_id = chunk.job_id
-                   AND (chunk.state = 'ready' OR (chunk.state = 'running' AND chunk.lease_until < clock_timestamp()))
-                RETURNING chunk.attempt, chunk.user_ids, job.title_limit
-                """,
-                job_id=ref.job_id,
-                chunk_no=ref.chunk_no,
-                lease=lease_seconds,
-            )
-            if not rows:
-                return None
-            self._run(
-                session,
-                """
-                UPDATE jobs SET state = 'running', started_at = clock_timestamp()
-                 WHERE job_id = %(job_id)s AND state = 'accepted'
-                """,
-                job_id=ref.job_id,
-            )
-        [(attempt, user_ids, limit)] = rows
-        return Claim(ref=ref, attempt=attempt, user_ids=tuple(user_ids), limit=limit)
-
-    def close(self, claim: Claim, *, result_seconds: int) -> bool:
-        """Count a chunk as done. False, and nothing changed, when another attempt has taken it over or the job was
-        cancelled meanwhile. Raises DatabaseUnavailable."""
-        with self._database.transaction() as session:
-            if self._lock(session, claim.ref.job_id) not in OPEN:
-                return False
-            closed = self._run(
-                session,
-                """
-                UPDATE job_chunks SET state = 'done', lease_until = NULL, problem = NULL
-                 WHERE job_id = %(job_id)s AND chunk_no = %(chunk_no)s
-                   AND state = 'running' AND attempt = %(attempt)s
-                RETURNING chunk_no
-                """,
-                **_fence(claim),
-            )
-            self._finish_if_over(session, claim.ref.job_id, result_seconds)
-        return bool(closed)
-
-    def give_back(
-        self, claim: Claim, *, problem: str, attempts: int, pause_seconds: float, result_seconds: int
-    ) -> None:
-        """Return a chunk that could not be done: ready again after a pause, or dead after so many attempts. Raises
-        DatabaseUnavailable."""
-        with self._database.transaction() as session:
-            self._lock(session, claim.ref.job_id)
-            self._run(
-                session,
-                """
-                UPDATE job_chunks
-                   SET state = CASE WHEN attempt >= %(attempts)s THEN 'dead' ELSE 'ready' END,
-                       lease_until = NULL, problem = %(problem)s,
-                       publish_after = clock_timestamp() + make_interval(secs => %(pause)s)
-                 WHERE job_id = %(job_id)s AND chunk_no = %(chunk_no)s
-                   AND state = 'running' AND attempt = %(attempt)s
-                """,
-                **_fence(claim),
-                problem=problem,
-                attempts=attempts,
-                pause=pause_seconds,
-            )
-            self._finish_if_over(session, claim.ref.job_id, result_seconds)
-
-    def cancel(self, job_id: UUID, *, result_seconds: int) -> None:
+    def cancel(self, job_id: UUID) -> None:
         """End an open job; one that has ended stays as it is. Raises JobNotFound, DatabaseUnavailable."""
-        with self._database.transaction() as session:
-            self._lock(session, job_id)
-            self._run(
-                session,
-                """
-                UPDATE jobs SET state = 'cancelled', finished_at = clock_timestamp(),
-                                expires_at = clock_timestamp() + make_interval(secs => %(life)s)
-                 WHERE job_id = %(job_id)s AND state IN ('accepted', 'running')
-                """,
-                job_id=job_id,
-                life=result_seconds,
-            )
+        with self._ledger.transaction() as transaction:
+            transaction.lock(job_id)
+            transaction.end_early([job_id], JobState.CANCELLED)
 
-    def due(self, *, most: int, first_pause_seconds: float) -> list[ChunkRef]:
-        """Take up to `most` chunks that should be on the queue and may not be: never published, given back, or left
-        by a worker that died. Each is due again after a pause that doubles. Safe to call from any number of workers
-        at once. Raises DatabaseUnavailable."""
-        with self._database.transaction() as session:
-            rows = self._run(
-                session,
-                """
-                WITH due AS (
-                    SELECT chunk.job_id, chunk.chunk_no
-                      FROM job_chunks AS chunk
-                      JOIN jobs AS job USING (job_id)
-                     WHERE chunk.publish_after <= now() AND job.state IN ('accepted', 'running')
-                       AND (chunk.state = 'ready' OR (chunk.state = 'running' AND chunk.lease_until < now()))
-                     ORDER BY chunk.publish_after
-                     LIMIT %(most)s
-                       FOR UPDATE OF chunk SKIP LOCKED
-                )
-                UPDATE job_chunks AS chunk
-                   SET publications = publications + 1,
-                       publish_after = now() + make_interval(secs => %(pause)s * 2 ^ least(publications, 10))
-                  FROM due
-                 WHERE chunk.job_id = due.job_id AND chunk.chunk_no = due.chunk_no
-                RETURNING chunk.job_id, chunk.chunk_no
-                """,
-                most=most,
-                pause=first_pause_seconds,
-            )
-        return [ChunkRef(*row) for row in rows]
-
-    def published(self, job_id: UUID, *, pause_seconds: float) -> None:
-        """Note that the job's chunks are on the queue, so that the reconciler leaves them alone for a while. Raises
+    def expire(self) -> int:
+        """End open jobs whose deadline has passed; how many. Safe for any number of workers at once. Raises
         DatabaseUnavailable."""
-        with self._database.transaction() as session:
-            self._run(
-                session,
+        with self._ledger.transaction() as transaction:
+            rows = transaction.run(
                 """
-                UPDATE job_chunks
-                   SET publications = 1, publish_after = now() + make_interval(secs => %(pause)s)
-                 WHERE job_id = %(job_id)s AND publications = 0
+                SELECT job_id FROM jobs
+                 WHERE state IN ('accepted', 'running') AND deadline <= now()
+                 LIMIT %(most)s FOR UPDATE SKIP LOCKED
                 """,
-                job_id=job_id,
-                pause=pause_seconds,
+                most=_AT_ONCE,
             )
+            problem = JobProblem(JobProblemKind.EXPIRED, "it was not done by its deadline")
+            if rows:
+                transaction.end_early([job_id for (job_id,) in rows], JobState.EXPIRED, _problem_json(problem))
+        return len(rows)
 
-    def done_chunks(self, job_id: UUID) -> list[int]:
-        """The numbers of the chunks that are done, in order. Raises DatabaseUnavailable."""
-        rows = self._database.fetch(
-            "SELECT chunk_no FROM job_chunks WHERE job_id = %(id)s AND state = 'done' ORDER BY chunk_no",
-            {"id": job_id},
-        )
-        return [number for (number,) in rows]
-
-    def chunk_users(self, ref: ChunkRef) -> list[UUID]:
-        """A chunk's users, in order. Raises JobNotFound, DatabaseUnavailable."""
-        rows = self._database.fetch(
-            "SELECT user_ids FROM job_chunks WHERE job_id = %(job_id)s AND chunk_no = %(chunk_no)s",
-            {"job_id": ref.job_id, "chunk_no": ref.chunk_no},
-        )
-        if not rows:
-            raise JobNotFound(f"job {ref.job_id} has no chunk {ref.chunk_no}")
-        return list(rows[0][0])
-
-    def beat(self, worker: str) -> None:
-        """Note that a worker is alive, and forget those not seen for an hour. Raises DatabaseUnavailable."""
-        with self._database.transaction() as session:
-            self._run(
-                session,
-                """
-                INSERT INTO workers (name, seen_at) VALUES (%(name)s, now())
-                ON CONFLICT (name) DO UPDATE SET seen_at = now()
-                """,
-                name=worker,
-            )
-            self._run(session, "DELETE FROM workers WHERE seen_at < now() - interval '1 hour'")
-
-    def workers_seen(self, *, within_seconds: float) -> int:
-        """How many workers said within this time that they are alive. Raises DatabaseUnavailable."""
-        [(count,)] = self._database.fetch(
-            "SELECT count(*) FROM workers WHERE seen_at > now() - make_interval(secs => %(seconds)s)",
-            {"seconds": within_seconds},
-        )
-        return int(count)
-
-    def _run(self, session: Session, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        return session.run(sql, parameters, seconds=self._database.bounds.statement)
-
-    def _lock(self, session: Session, job_id: UUID) -> JobState:
-        rows = self._run(session, "SELECT state FROM jobs WHERE job_id = %(id)s FOR UPDATE", id=job_id)
-        if not rows:
-            raise JobNotFound(f"there is no job {job_id}")
-        return JobState(rows[0][0])
-
-    def _finish_if_over(self, session: Session, job_id: UUID, result_seconds: int) -> None:
-        """With no chunk left to do, the job is over; its row is locked by the caller."""
-        self._run(
-            session,
+    def remove_old(self, *, retention_seconds: int) -> int:
+        """Forget jobs that ended so long ago; how many. Safe for any number of workers at once. Raises
+        DatabaseUnavailable."""
+        rows = self._ledger.run(
             """
-            UPDATE jobs AS job
-               SET state = CASE WHEN sums.dead = 0 THEN 'completed' WHEN sums.done = 0 THEN 'failed'
-                                ELSE 'completed_with_errors' END,
-                   problem = sums.problem,
-                   finished_at = clock_timestamp(),
-                   expires_at = clock_timestamp() + make_interval(secs => %(life)s)
-              FROM (SELECT count(*) FILTER (WHERE state = 'done') AS done,
-                           count(*) FILTER (WHERE state = 'dead') AS dead,
-                           count(*) FILTER (WHERE state IN ('ready', 'running')) AS open,
-                           min(problem) FILTER (WHERE state = 'dead') AS problem
-                      FROM job_chunks WHERE job_id = %(job_id)s) AS sums
-             WHERE job.job_id = %(job_id)s AND job.state IN ('accepted', 'running') AND sums.open = 0
+            DELETE FROM jobs WHERE job_id IN (
+                SELECT job_id FROM jobs WHERE finished_at < now() - make_interval(secs => %(retention)s)
+                 LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+            RETURNING job_id
             """,
-            job_id=job_id,
-            life=result_seconds,
+            retention=retention_seconds,
+            most=_AT_ONCE,
+        )
+        return len(rows)
+
+
+def _refuse_too_many(
+    transaction: Transaction, users: int, caller: str | None, queue_users: int, caller_users: int
+) -> None:
+    """The sums hold the job just written, too."""
+    [(all_users, callers_users)] = transaction.run(
+        """
+        SELECT sum(total), coalesce(sum(total) FILTER (WHERE caller = %(caller)s), 0)
+          FROM jobs WHERE state IN ('accepted', 'running')
+        """,
+        caller=caller,
+    )
+    if all_users > max(queue_users, users):
+        raise QueueFull(f"{all_users - users} users are in open jobs already, and {queue_users} may be")
+    if callers_users > max(caller_users, users):
+        raise ShareExceeded(
+            f"{callers_users - users} users are in your open jobs already, and {caller_users} of one caller may be"
         )
 
 
-def _fence(claim: Claim) -> dict[str, Any]:
-    return {"job_id": claim.ref.job_id, "chunk_no": claim.ref.chunk_no, "attempt": claim.attempt}
+def _problem_json(problem: JobProblem) -> str:
+    fields = [
+        {"field": _storable(p.field), "message": _storable(p.message), "allowed": p.allowed} for p in problem.fields
+    ]
+    return json.dumps({"kind": problem.kind, "detail": _storable(problem.detail), "fields": fields})
 
 
-def _job(row: tuple[Any, ...]) -> Job:
-    job_id, state, limit, total, done, failed, fingerprint, *rest = row
-    return Job(job_id, JobState(state), limit, total, int(done), int(failed), bytes(fingerprint), *rest)
+def _storable(text: str) -> str:
+    """What callers named their fields may hold what PostgreSQL's text does not: NUL, and halves of pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _job(row: Row) -> Job:
+    job_id, state, limit, total, done, failed, fingerprint, problem, *times = row
+    return Job(
+        job_id, JobState(state), limit, total, int(done), int(failed), bytes(fingerprint), _problem(problem), *times
+    )
+
+
+def _problem(document: dict[str, Any] | None) -> JobProblem | None:
+    if document is None:
+        return None
+    fields: Sequence[dict[str, Any]] = document.get("fields", ())
+    return JobProblem(
+        JobProblemKind(document["kind"]),
+        document["detail"],
+        tuple(FieldProblem(f["field"], f["message"], f["allowed"]) for f in fields),
+    )

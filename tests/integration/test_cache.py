@@ -128,7 +128,7 @@ def test_everything_that_is_written_to_redis_has_a_life(platform: Platform, user
     body = {"user_ids": [str(user), str(uuid4())]}
     assert gateway.client.post("/api/recommendations/batch", json=body).status_code == 200
     job = gateway.client.post("/api/recommendations/batch", json=body, headers={"Prefer": "respond-async"}).get_json()
-    gateway.parts.jobs.work(ChunkRef(UUID(job["job_id"]), 0))
+    gateway.parts.jobs.work(ChunkRef(UUID(job["job_id"]), 0), "a worker")
     with store(platform) as client:
         lives = {key: client.ttl(key) for key in client.scan_iter("*")}
     assert {key.partition(b":")[0] for key in lives} >= {b"list", b"result"}

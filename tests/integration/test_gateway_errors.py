@@ -131,7 +131,7 @@ BAD_BODIES = {
     "limit-true": ({"user_ids": [USER], "limit": True}, "limit", "1 to 100"),
     "limit-fraction": ({"user_ids": [USER], "limit": 10.5}, "limit", "1 to 100"),
     "limit-null": ({"user_ids": [USER], "limit": None}, "limit", "1 to 100"),
-    "field-unknown": ({"user_ids": [USER], "offset": 3}, "offset", "user_ids, limit"),
+    "field-unknown": ({"user_ids": [USER], "offset": 3}, "offset", "user_ids, limit, deadline, reply_to, callback_url"),
     "users-too-many": ({"user_ids": [str(UUID(int=i)) for i in range(4)]}, "user_ids", "1 to 3 users"),
 }
 
@@ -303,7 +303,7 @@ def test_results_before_they_are_ready_come_with_when_to_ask_again(gateway: Gate
 @pytest.mark.parametrize("headers", [{}, NDJSON], ids=["a-page", "as-ndjson"])
 def test_results_after_they_expire_are_gone(platform: Platform, gateway: Gateway, headers: dict[str, str]) -> None:
     job = submit(gateway)
-    gateway.parts.jobs.work(ChunkRef(UUID(job.rpartition("/")[2]), 0))
+    gateway.parts.jobs.work(ChunkRef(UUID(job.rpartition("/")[2]), 0), "a worker")
     assert gateway.client.get(f"{job}/results", headers=headers).status_code == 200
     platform.sql("jobs_db", "UPDATE jobs SET expires_at = now() - interval '1 second'")
     refused(gateway.client.get(f"{job}/results", headers=headers), 410, "results-expired")
@@ -321,9 +321,10 @@ def test_a_cancelled_job_has_no_results(gateway: Gateway, headers: dict[str, str
 def test_a_failed_job_says_why_without_internals_and_has_no_results(platform: Platform, gateway: Gateway) -> None:
     job = submit(gateway)
     work = ChunkRef(UUID(job.rpartition("/")[2]), 0)
-    with platform.down("engagement_db"), platform.down("catalog_db"), platform.down("user_db"):
+    slow = platform.parts(database_bulk_seconds=0.1)
+    with platform.locked("engagement_db", "interaction"):
         for _ in range(3):
-            gateway.parts.jobs.work(work)
+            slow.jobs.work(work, "a worker")
     document = gateway.client.get(job)
     assert document.get_json()["state"] == "failed"
     assert document.get_json()["problem"]["type"] == "/problems/job-failed"
@@ -339,7 +340,7 @@ def test_a_failed_job_says_why_without_internals_and_has_no_results(platform: Pl
 )
 def test_a_cursor_that_no_page_gave_is_refused(gateway: Gateway, cursor: str) -> None:
     job = submit(gateway)
-    gateway.parts.jobs.work(ChunkRef(UUID(job.rpartition("/")[2]), 0))
+    gateway.parts.jobs.work(ChunkRef(UUID(job.rpartition("/")[2]), 0), "a worker")
     answer = gateway.client.get(f"{job}/results", query_string={"cursor": cursor})
     refused(answer, 400, "invalid-request", "cursor", "the `next_cursor` of the page before")
 
@@ -506,7 +507,7 @@ def test_a_service_with_everything_is_ready(platform: Platform) -> None:
     platform.like(uuid4(), alien, brazil)
     model = platform.train()
     gateway = platform.gateway()
-    gateway.parts.ledger.beat("a worker")
+    gateway.parts.workers.beat("a worker")
     status, body = ready(gateway)
     assert (status, body["status"], down(body)) == (200, "ready", set())
     assert model.version in body["checks"]["model"]["detail"]
@@ -519,7 +520,7 @@ def test_a_missing_worker_and_a_missing_model_are_shown_and_stop_nobody(gateway:
 
 
 def test_a_worker_that_has_fallen_silent_is_missing(platform: Platform, gateway: Gateway) -> None:
-    gateway.parts.ledger.beat("a worker")
+    gateway.parts.workers.beat("a worker")
     assert "worker" not in down(ready(gateway)[1])
     platform.sql("jobs_db", "UPDATE workers SET seen_at = now() - interval '1 minute'")
     assert "worker" in down(ready(gateway)[1])

@@ -1,27 +1,34 @@
-"""The ledger: what is accepted is done once, whoever dies and whatever is sent twice."""
+"""Jobs: what is accepted is done once, whoever dies and whatever is sent twice."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 import redis
 
-from demo.servers import Valkey
-from shared.contracts import QUEUE
+from shared.contracts import WORK_QUEUE
 from shared.errors import (
+    FieldProblem,
     IdempotencyMismatch,
+    InvalidRequest,
     JobNotFound,
+    QueueFull,
     ResultsExpired,
     ResultsNeverCame,
     ResultsNotReady,
+    ShareExceeded,
 )
-from shared.job_states import ChunkRef, JobState
-from shared.jobs import Jobs, Position
+from shared.job_results import Position
+from shared.job_states import Announce, ChunkRef, Job, JobState, Order
 from shared.parts import Parts
+from shared.repositories.chunks import ChunkRepository
 from tests.platform import Platform
+
+WORKER = "the worker"
 
 
 @pytest.fixture
@@ -40,29 +47,47 @@ def parts(platform: Platform, users: list[UUID]) -> Parts:
     return platform.parts(chunk_users=10)
 
 
-def work_on_all(jobs: Jobs, job_id: UUID, chunks: int = 3) -> None:
+@pytest.fixture
+def chunks(parts: Parts) -> ChunkRepository:
+    return ChunkRepository(parts.ledger)
+
+
+def submit(parts: Parts, users: list[UUID], limit: int = 5, **options: object) -> Job:
+    return parts.jobs.submit(Order(users, limit), **options)
+
+
+def work(parts: Parts, job: Job, chunk_no: int = 0) -> bool:
+    return parts.jobs.work(ChunkRef(job.job_id, chunk_no), WORKER)
+
+
+def work_on_all(parts: Parts, job: Job, chunks: int = 3) -> None:
     for number in range(chunks):
-        assert jobs.work(ChunkRef(job_id, number))
+        assert work(parts, job, number)
+
+
+def queued(platform: Platform) -> int:
+    with redis.Redis.from_url(platform.broker_url) as queue:
+        return queue.llen(WORK_QUEUE)
 
 
 def test_a_job_goes_from_accepted_through_running_to_completed(parts: Parts, users: list[UUID]) -> None:
     jobs = parts.jobs
-    job = jobs.submit(users, limit=5)
+    job = submit(parts, users)
     assert (job.state, job.total, job.done, job.failed) == (JobState.ACCEPTED, 25, 0, 0)
-    jobs.work(ChunkRef(job.job_id, 1))
+    work(parts, job, 1)
     job = jobs.get(job.job_id)
     assert (job.state, job.done) == (JobState.RUNNING, 10)
-    jobs.work(ChunkRef(job.job_id, 0))
-    jobs.work(ChunkRef(job.job_id, 2))
+    work(parts, job, 0)
+    work(parts, job, 2)
     job = jobs.get(job.job_id)
     assert (job.state, job.done, job.failed, job.problem) == (JobState.COMPLETED, 25, 0, None)
     assert job.created_at <= job.started_at <= job.finished_at < job.expires_at
 
 
 def test_its_results_are_what_each_user_gets_alone(platform: Platform, parts: Parts, users: list[UUID]) -> None:
-    job = parts.jobs.submit(users, limit=5)
-    work_on_all(parts.jobs, job.job_id)
-    pages = [page for chunk in parts.jobs.result_stream(job.job_id) for page in chunk]
+    job = submit(parts, users)
+    work_on_all(parts, job)
+    pages = [page for chunk in parts.results.stream(job.job_id) for page in chunk]
     assert [page.user_id for page in pages] == users
     for page in pages:
         [alone] = parts.recommender.pages([page.user_id], limit=5, fresh=True).values()
@@ -70,51 +95,56 @@ def test_its_results_are_what_each_user_gets_alone(platform: Platform, parts: Pa
 
 
 def test_users_listed_twice_count_once(parts: Parts, users: list[UUID]) -> None:
-    assert parts.jobs.submit([*users, *users, users[0]], limit=5).total == 25
+    assert submit(parts, [*users, *users, users[0]]).total == 25
 
 
 def test_a_message_carries_no_user_ids(platform: Platform, parts: Parts, users: list[UUID]) -> None:
-    parts.jobs.submit(users, limit=5)
+    submit(parts, users)
     with redis.Redis.from_url(platform.broker_url) as queue:
-        messages = queue.lrange(QUEUE, 0, -1)
+        messages = queue.lrange(WORK_QUEUE, 0, -1)
     assert len(messages) == 3
     assert all(len(message) < 2000 for message in messages)
 
 
 def test_a_chunk_is_done_once_however_often_its_message_comes(parts: Parts, users: list[UUID]) -> None:
-    job = parts.jobs.submit(users, limit=5)
-    done = [parts.jobs.work(ChunkRef(job.job_id, 0)) for _ in range(10)]
+    job = submit(parts, users)
+    done = [work(parts, job, 0) for _ in range(10)]
     assert done == [True] + [False] * 9
     assert parts.jobs.get(job.job_id).done == 10
 
 
-def test_a_chunk_that_is_held_is_not_given_to_another(parts: Parts, users: list[UUID]) -> None:
-    ref = ChunkRef(parts.jobs.submit(users, limit=5).job_id, 0)
-    assert parts.ledger.claim(ref, lease_seconds=60)
-    assert parts.ledger.claim(ref, lease_seconds=60) is None
+def test_a_chunk_that_is_held_is_not_given_to_another(parts: Parts, chunks: ChunkRepository, users: list[UUID]) -> None:
+    ref = ChunkRef(submit(parts, users).job_id, 0)
+    assert chunks.claim(ref, worker="one", lease_seconds=60)
+    assert chunks.claim(ref, worker="another", lease_seconds=60) is None
 
 
-def test_a_worker_that_lost_its_lease_can_no_longer_close_the_chunk(parts: Parts, users: list[UUID]) -> None:
-    job = parts.jobs.submit(users, limit=5)
+def test_a_worker_that_lost_its_chunk_can_neither_close_it_nor_change_its_result(
+    parts: Parts, chunks: ChunkRepository, users: list[UUID]
+) -> None:
+    job = submit(parts, users[:10])
     ref = ChunkRef(job.job_id, 0)
-    slow = parts.ledger.claim(ref, lease_seconds=0)
-    quick = parts.ledger.claim(ref, lease_seconds=60)
-    assert (slow.attempt, quick.attempt) == (1, 2)
-    assert not parts.ledger.close(slow, result_seconds=60)
-    assert parts.jobs.get(job.job_id).done == 0
-    assert parts.ledger.close(quick, result_seconds=60)
-    assert parts.jobs.get(job.job_id).done == 10
+    slow = chunks.claim(ref, worker="slow", lease_seconds=60)
+    chunks.release("slow")
+    assert work(parts, job)
+    kept = list(parts.results.stream(job.job_id))
+    parts.results.make(ref, slow.attempt, slow.user_ids, 1)  # as the slow one does at last, and comes to something else
+    assert not chunks.close(slow)
+    assert list(parts.results.stream(job.job_id)) == kept
+    assert parts.jobs.get(job.job_id).state == JobState.COMPLETED
 
 
-def test_the_last_two_chunks_closed_at_once_complete_the_job(parts: Parts, users: list[UUID]) -> None:
+def test_the_last_two_chunks_closed_at_once_complete_the_job(
+    parts: Parts, chunks: ChunkRepository, users: list[UUID]
+) -> None:
     for _ in range(10):
-        job = parts.jobs.submit(users[:20], limit=5)
-        claims = [parts.ledger.claim(ChunkRef(job.job_id, number), lease_seconds=60) for number in (0, 1)]
+        job = submit(parts, users[:20])
+        claims = [chunks.claim(ChunkRef(job.job_id, number), worker=WORKER, lease_seconds=60) for number in (0, 1)]
         together = threading.Barrier(2)
 
         def close(claim: object, together: threading.Barrier = together) -> bool:
             together.wait()
-            return parts.ledger.close(claim, result_seconds=60)
+            return chunks.close(claim)
 
         with ThreadPoolExecutor(2) as pool:
             assert all(pool.map(close, claims))
@@ -122,57 +152,86 @@ def test_the_last_two_chunks_closed_at_once_complete_the_job(parts: Parts, users
 
 
 class TestFailure:
-    def test_a_chunk_that_cannot_be_read_for_is_given_back_and_done_later(
+    def test_what_cannot_be_read_now_is_waited_for_and_never_counts_as_a_failure(
         self, platform: Platform, users: list[UUID]
     ) -> None:
         broken = platform.parts(chunk_users=100, engagement_db_url="postgresql://nobody@127.0.0.1:1/none")
         whole = platform.parts(chunk_users=100)
-        job = broken.jobs.submit(users, limit=5)
-        assert not broken.jobs.work(ChunkRef(job.job_id, 0))
+        job = submit(broken, users)
+        for _ in range(10):
+            assert not work(broken, job)
         assert broken.jobs.get(job.job_id).state == JobState.RUNNING
-        assert whole.jobs.work(ChunkRef(job.job_id, 0))
+        assert work(whole, job)
         assert whole.jobs.get(job.job_id).state == JobState.COMPLETED
 
-    def test_after_three_attempts_a_chunk_is_dead_and_the_job_says_why(
+    def test_after_three_failures_a_chunk_is_dead_and_the_job_says_why(
         self, platform: Platform, users: list[UUID]
     ) -> None:
-        broken = platform.parts(chunk_users=100, engagement_db_url="postgresql://nobody@127.0.0.1:1/none")
-        job = broken.jobs.submit(users, limit=5)
-        for _ in range(3):
-            broken.jobs.work(ChunkRef(job.job_id, 0))
-        job = broken.jobs.get(job.job_id)
+        parts = platform.parts(chunk_users=100, database_bulk_seconds=0.1)
+        job = submit(parts, users)
+        with platform.locked("engagement_db", "interaction"):
+            assert [work(parts, job) for _ in range(3)] == [False] * 3
+        job = parts.jobs.get(job.job_id)
         assert (job.state, job.done, job.failed) == (JobState.FAILED, 0, 25)
-        assert "engagement_db" in job.problem
+        assert job.problem.detail.startswith("25 of 25 users failed: engagement_db is unavailable")
+        assert not work(parts, job)
         with pytest.raises(ResultsNeverCame):
-            broken.jobs.result_stream(job.job_id)
+            parts.results.stream(job.job_id)
 
     def test_the_good_chunks_of_a_job_with_a_dead_one_keep_their_results(
-        self, platform: Platform, parts: Parts, users: list[UUID]
+        self, platform: Platform, users: list[UUID]
     ) -> None:
-        broken = platform.parts(chunk_users=10, engagement_db_url="postgresql://nobody@127.0.0.1:1/none")
-        job = parts.jobs.submit(users, limit=5)
-        for _ in range(3):
-            broken.jobs.work(ChunkRef(job.job_id, 1))
-        parts.jobs.work(ChunkRef(job.job_id, 0))
-        parts.jobs.work(ChunkRef(job.job_id, 2))
+        parts = platform.parts(chunk_users=10, database_bulk_seconds=0.3)
+        job = submit(parts, users)
+        with platform.locked("engagement_db", "interaction"):
+            for _ in range(3):
+                work(parts, job, 1)
+        work(parts, job, 0)
+        work(parts, job, 2)
         job = parts.jobs.get(job.job_id)
         assert (job.state, job.done, job.failed) == (JobState.COMPLETED_WITH_ERRORS, 15, 10)
-        pages = [page.user_id for chunk in parts.jobs.result_stream(job.job_id) for page in chunk]
+        pages = [page.user_id for chunk in parts.results.stream(job.job_id) for page in chunk]
         assert pages == users[:10] + users[20:]
-        paged, after = parts.jobs.result_page(job.job_id, Position(), 12)
-        rest, end = parts.jobs.result_page(job.job_id, after, 12)
+        paged, after = parts.results.page(job.job_id, Position(), 12)
+        rest, end = parts.results.page(job.job_id, after, 12)
         assert [page.user_id for page in paged + rest] == pages
         assert end is None
+
+    def test_a_process_that_dies_three_times_over_a_chunk_makes_it_dead(
+        self, parts: Parts, chunks: ChunkRepository, users: list[UUID]
+    ) -> None:
+        job = submit(parts, users[:10])
+        ref = ChunkRef(job.job_id, 0)
+        for _ in range(3):
+            assert chunks.claim(ref, worker=WORKER, lease_seconds=60)
+            parts.jobs.lost(ref, "another worker", "not this one's")  # changes nothing
+            parts.jobs.lost(ref, WORKER, "its process was killed")
+        job = parts.jobs.get(job.job_id)
+        assert job.state == JobState.FAILED
+        assert job.problem.detail == "10 of 10 users failed: its process was killed"
+
+    def test_what_a_worker_gives_back_as_it_stops_is_no_failure_and_published_at_once(
+        self, platform: Platform, parts: Parts, chunks: ChunkRepository, users: list[UUID]
+    ) -> None:
+        job = submit(parts, users[:10])
+        for _ in range(5):
+            assert chunks.claim(ChunkRef(job.job_id, 0), worker=WORKER, lease_seconds=60)
+            assert parts.jobs.release("another worker") == 0
+            assert parts.jobs.release(WORKER) == 1
+        before = queued(platform)
+        assert parts.upkeep.round("somebody") == {"chunks published": 1}
+        assert queued(platform) == before + 1
+        assert work(parts, job)
 
 
 class TestResults:
     def test_they_come_in_pages_of_any_size_each_user_once(self, parts: Parts, users: list[UUID]) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        work_on_all(parts.jobs, job.job_id)
+        job = submit(parts, users)
+        work_on_all(parts, job)
         for size in (1, 7, 10, 24, 25, 100):
             seen, position = [], Position()
             while position:
-                pages, position = parts.jobs.result_page(job.job_id, position, size)
+                pages, position = parts.results.page(job.job_id, position, size)
                 assert 1 <= len(pages) <= size
                 seen += [page.user_id for page in pages]
             assert seen == users
@@ -180,82 +239,87 @@ class TestResults:
     def test_they_are_computed_again_when_redis_lost_them(
         self, platform: Platform, parts: Parts, users: list[UUID]
     ) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        work_on_all(parts.jobs, job.job_id)
-        before = list(parts.jobs.result_stream(job.job_id))
+        job = submit(parts, users)
+        work_on_all(parts, job)
+        before = list(parts.results.stream(job.job_id))
         with redis.Redis.from_url(platform.redis_url) as store:
             store.flushdb()
-            assert list(parts.jobs.result_stream(job.job_id)) == before
+            assert list(parts.results.stream(job.job_id)) == before
             assert store.dbsize() == 3  # and kept again
 
     def test_every_one_of_them_has_a_life(self, platform: Platform, parts: Parts, users: list[UUID]) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        work_on_all(parts.jobs, job.job_id)
+        job = submit(parts, users)
+        work_on_all(parts, job)
         with redis.Redis.from_url(platform.redis_url) as store:
-            assert [86_400 < store.ttl(key) <= 90_000 for key in store.scan_iter()] == [True] * 3
+            assert [0 < store.ttl(key) <= 86_400 for key in store.scan_iter()] == [True] * 3
 
     def test_there_are_none_before_the_job_is_over(self, parts: Parts, users: list[UUID]) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        parts.jobs.work(ChunkRef(job.job_id, 0))
+        job = submit(parts, users)
+        work(parts, job, 0)
         with pytest.raises(ResultsNotReady, match="10 of 25"):
-            parts.jobs.result_page(job.job_id, Position(), 10)
+            parts.results.page(job.job_id, Position(), 10)
 
     def test_there_are_none_after_their_time(self, platform: Platform, parts: Parts, users: list[UUID]) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        work_on_all(parts.jobs, job.job_id)
+        job = submit(parts, users)
+        work_on_all(parts, job)
         platform.sql("jobs_db", "UPDATE jobs SET expires_at = now() - interval '1 second'")
         with pytest.raises(ResultsExpired):
-            parts.jobs.result_stream(job.job_id)
+            parts.results.stream(job.job_id)
 
 
 class TestIdempotence:
     def test_the_same_key_and_request_find_the_same_job(self, parts: Parts, users: list[UUID]) -> None:
-        first = parts.jobs.submit(users, limit=5, idempotency_key="monday")
-        assert parts.jobs.submit(users, limit=5, idempotency_key="monday").job_id == first.job_id
+        first = submit(parts, users, idempotency_key="monday")
+        assert submit(parts, users, idempotency_key="monday").job_id == first.job_id
 
-    @pytest.mark.parametrize("change", ["limit", "users"])
+    @pytest.mark.parametrize("change", ["limit", "users", "deadline", "announce"])
     def test_the_same_key_with_another_request_is_refused(self, parts: Parts, users: list[UUID], change: str) -> None:
-        parts.jobs.submit(users, limit=5, idempotency_key="monday")
+        submit(parts, users, idempotency_key="monday")
         with pytest.raises(IdempotencyMismatch):
-            parts.jobs.submit(
-                users[:-1] if change == "users" else users,
-                limit=6 if change == "limit" else 5,
-                idempotency_key="monday",
-            )
+            changed = {
+                "limit": Order(users, 6),
+                "users": Order(users[:-1], 5),
+                "deadline": Order(users, 5, deadline=datetime(2100, 1, 1, tzinfo=UTC)),
+                "announce": Order(users, 5, announce=Announce(reply_to="recommendations.reply.a")),
+            }
+            parts.jobs.submit(changed[change], idempotency_key="monday")
 
     def test_of_many_at_once_one_makes_the_job(self, parts: Parts, users: list[UUID]) -> None:
         with ThreadPoolExecutor(4) as pool:
-            jobs = list(pool.map(lambda _: parts.jobs.submit(users, limit=5, idempotency_key="race"), range(8)))
+            jobs = list(pool.map(lambda _: submit(parts, users, idempotency_key="race"), range(8)))
         assert len({job.job_id for job in jobs}) == 1
 
     def test_a_publishers_own_job_id_does_the_same(self, parts: Parts, users: list[UUID]) -> None:
         chosen = uuid4()
-        assert parts.jobs.submit(users, limit=5, job_id=chosen).job_id == chosen
-        assert parts.jobs.submit(users, limit=5, job_id=chosen).job_id == chosen
+        assert submit(parts, users, job_id=chosen).job_id == chosen
+        assert submit(parts, users, job_id=chosen).job_id == chosen
         with pytest.raises(IdempotencyMismatch):
-            parts.jobs.submit(users, limit=6, job_id=chosen)
+            submit(parts, users, limit=6, job_id=chosen)
 
 
 class TestCancel:
     def test_a_cancelled_job_is_worked_on_no_more(self, parts: Parts, users: list[UUID]) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        parts.jobs.work(ChunkRef(job.job_id, 0))
+        job = submit(parts, users)
+        work(parts, job, 0)
         assert parts.jobs.cancel(job.job_id).state == JobState.CANCELLED
-        assert not parts.jobs.work(ChunkRef(job.job_id, 1))
+        assert not work(parts, job, 1)
         assert parts.jobs.cancel(job.job_id).state == JobState.CANCELLED  # again changes nothing
         with pytest.raises(ResultsNeverCame):
-            parts.jobs.result_stream(job.job_id)
+            parts.results.stream(job.job_id)
 
     def test_a_completed_job_stays_completed(self, parts: Parts, users: list[UUID]) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        work_on_all(parts.jobs, job.job_id)
+        job = submit(parts, users)
+        work_on_all(parts, job)
         assert parts.jobs.cancel(job.job_id).state == JobState.COMPLETED
 
-    def test_a_chunk_that_was_running_does_not_bring_the_job_back(self, parts: Parts, users: list[UUID]) -> None:
-        job = parts.jobs.submit(users[:10], limit=5)
-        claim = parts.ledger.claim(ChunkRef(job.job_id, 0), lease_seconds=60)
+    def test_a_chunk_that_was_running_does_not_bring_the_job_back(
+        self, parts: Parts, chunks: ChunkRepository, users: list[UUID]
+    ) -> None:
+        job = submit(parts, users[:10])
+        claim = chunks.claim(ChunkRef(job.job_id, 0), worker=WORKER, lease_seconds=60)
         parts.jobs.cancel(job.job_id)
-        parts.ledger.close(claim, result_seconds=60)
+        assert not chunks.close(claim)
+        parts.jobs.lost(claim.ref, WORKER, "killed")
         assert parts.jobs.get(job.job_id).state == JobState.CANCELLED
 
     def test_an_unknown_job_cannot_be_cancelled(self, parts: Parts) -> None:
@@ -263,51 +327,133 @@ class TestCancel:
             parts.jobs.cancel(uuid4())
 
 
-class TestBroker:
-    def test_a_job_accepted_while_the_broker_is_down_is_published_when_it_is_back(
-        self, platform: Platform, users: list[UUID], tmp_path_factory: pytest.TempPathFactory
-    ) -> None:
-        with Valkey(tmp_path_factory.mktemp("broker") / "data", appendonly=False) as broker:
-            parts = platform.parts(chunk_users=10, broker_url=broker.url(0))
-            broker.stop()
-            job = parts.jobs.submit(users, limit=5)
-            assert job.state == JobState.ACCEPTED
-            broker.start()
-            platform.sql("jobs_db", "UPDATE job_chunks SET publish_after = now()")
-            assert parts.jobs.republish() == 3
-            assert parts.jobs.republish() == 0
-            with redis.Redis.from_url(broker.url(0)) as queue:
-                assert queue.llen(QUEUE) == 3
+class TestTurns:
+    """A job has a window of its chunks on the queue: here two."""
 
-    def test_what_is_on_the_queue_is_not_published_again_soon(self, parts: Parts, users: list[UUID]) -> None:
-        parts.jobs.submit(users, limit=5)
-        assert parts.jobs.republish() == 0
+    @pytest.fixture
+    def parts(self, platform: Platform, users: list[UUID]) -> Parts:
+        return platform.parts(chunk_users=1, chunks_in_flight=2)
 
-    def test_a_chunk_whose_worker_died_is_published_again(
+    def test_a_large_job_has_but_a_window_of_its_chunks_on_the_queue(
         self, platform: Platform, parts: Parts, users: list[UUID]
     ) -> None:
-        job = parts.jobs.submit(users, limit=5)
-        parts.ledger.claim(ChunkRef(job.job_id, 1), lease_seconds=0)
-        platform.sql("jobs_db", "UPDATE job_chunks SET publish_after = now() WHERE chunk_no = 1")
-        assert parts.jobs.republish() == 1
+        submit(parts, users)
+        assert queued(platform) == 2
+        parts.upkeep.round("somebody")
+        assert queued(platform) == 2
 
-    def test_any_number_of_reconcilers_publish_each_chunk_once(
+    def test_a_chunk_that_is_done_lets_the_next_one_on(
         self, platform: Platform, parts: Parts, users: list[UUID]
     ) -> None:
-        parts.jobs.submit(users, limit=5)
-        platform.sql("jobs_db", "UPDATE job_chunks SET publish_after = now()")
-        with ThreadPoolExecutor(4) as pool:
-            assert sum(pool.map(lambda _: parts.jobs.republish(), range(4))) == 3
+        job = submit(parts, users)
+        for number in range(23):
+            assert work(parts, job, number)
+            assert queued(platform) == 3 + number  # nobody takes them off here
+        work(parts, job, 23)
+        work(parts, job, 24)
+        assert queued(platform) == 25
+        assert parts.jobs.get(job.job_id).state == JobState.COMPLETED
+
+    def test_a_small_job_waits_behind_a_window_of_a_large_one_and_no_more(
+        self, platform: Platform, parts: Parts, users: list[UUID]
+    ) -> None:
+        submit(parts, users)
+        small = submit(parts, users[:1])
+        with redis.Redis.from_url(platform.broker_url) as queue:
+            messages = [m.decode() for m in reversed(queue.lrange(WORK_QUEUE, 0, -1))]  # in the order they are taken
+        assert [str(small.job_id) in message for message in messages] == [False, False, True]
 
 
-class TestSchema:
-    def test_it_is_made_once_by_many_processes_at_the_same_time(self, platform: Platform) -> None:
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: platform.parts(), range(4)))
-        assert platform.sql("jobs_db", "SELECT version FROM schema_version") == [(1,)]
+class TestBackpressure:
+    def test_past_all_callers_users_a_job_is_refused_until_others_are_over(
+        self, platform: Platform, users: list[UUID]
+    ) -> None:
+        parts = platform.parts(queue_users=30)
+        first = submit(parts, users, caller="a")
+        with pytest.raises(QueueFull, match="25 users are in open jobs already, and 30 may be"):
+            submit(parts, users[:6], caller="b")
+        assert submit(parts, users[:5], caller="b").total == 5
+        parts.jobs.cancel(first.job_id)
+        assert submit(parts, users[:6], caller="b").total == 6
 
-    def test_a_database_of_a_newer_release_is_refused(self, platform: Platform) -> None:
-        platform.parts()
-        platform.sql("jobs_db", "INSERT INTO schema_version VALUES (99)")
-        with pytest.raises(Exception, match="schema version 99"):
-            platform.parts()
+    def test_past_its_own_share_a_caller_is_refused_and_others_are_not(
+        self, platform: Platform, users: list[UUID]
+    ) -> None:
+        parts = platform.parts(caller_users=30)
+        submit(parts, users, caller="a")
+        with pytest.raises(ShareExceeded, match="25 users are in your open jobs already, and 30 of one caller may be"):
+            submit(parts, users[:6], caller="a")
+        assert submit(parts, users[:6], caller="b").total == 6
+        assert submit(parts, users[:6], caller=None).total == 6
+
+    def test_nothing_of_a_refused_job_stays(self, platform: Platform, users: list[UUID]) -> None:
+        parts = platform.parts(queue_users=30)
+        submit(parts, users)
+        chosen = uuid4()
+        with pytest.raises(QueueFull):
+            submit(parts, users, job_id=chosen)
+        with pytest.raises(JobNotFound):
+            parts.jobs.get(chosen)
+
+    def test_a_job_that_is_there_already_is_found_however_full_the_queue(
+        self, platform: Platform, users: list[UUID]
+    ) -> None:
+        parts = platform.parts(queue_users=25)
+        first = submit(parts, users, idempotency_key="again")
+        assert submit(parts, users, idempotency_key="again").job_id == first.job_id
+
+    def test_a_job_larger_than_the_bounds_is_taken_when_it_is_alone(
+        self, platform: Platform, users: list[UUID]
+    ) -> None:
+        parts = platform.parts(queue_users=1, caller_users=1)
+        assert submit(parts, users, caller="a").total == 25
+        with pytest.raises(QueueFull):
+            submit(parts, users[:1], caller="a")
+
+
+class TestRejection:
+    ERROR = InvalidRequest(
+        "user_ids[0]: not a UUID",
+        [FieldProblem("user_ids[0]", "not a UUID"), FieldProblem("a\0b\ud800", "unknown field", "user_ids, limit")],
+    )
+
+    def test_a_refused_message_is_a_job_that_says_what_was_wrong(self, parts: Parts) -> None:
+        chosen = uuid4()
+        parts.jobs.reject(chosen, self.ERROR, Announce())
+        job = parts.jobs.get(chosen)
+        assert (job.state, job.total, job.problem.detail) == (JobState.REJECTED, 0, "user_ids[0]: not a UUID")
+        assert job.problem.fields == (
+            FieldProblem("user_ids[0]", "not a UUID"),
+            FieldProblem("a\ufffdb?", "unknown field", "user_ids, limit"),
+        )
+        with pytest.raises(ResultsNeverCame):
+            parts.results.stream(chosen)
+
+    def test_it_changes_no_job_that_is_there(self, parts: Parts, users: list[UUID]) -> None:
+        job = submit(parts, users)
+        parts.jobs.reject(job.job_id, self.ERROR, Announce())
+        assert parts.jobs.get(job.job_id) == job
+
+    def test_it_stays_rejected_when_a_good_message_follows(self, parts: Parts, users: list[UUID]) -> None:
+        chosen = uuid4()
+        parts.jobs.reject(chosen, self.ERROR, Announce())
+        with pytest.raises(IdempotencyMismatch):
+            submit(parts, users, job_id=chosen)
+        assert parts.jobs.cancel(chosen).state == JobState.REJECTED
+
+
+class TestDeadline:
+    def test_no_job_lives_longer_than_the_service_lets_it(self, platform: Platform, users: list[UUID]) -> None:
+        parts = platform.parts(job_seconds=60)
+        for given in (None, datetime(2100, 1, 1, tzinfo=UTC)):
+            job = parts.jobs.submit(Order(users, 5, given))
+            assert job.deadline - job.created_at == timedelta(seconds=60)
+
+    def test_an_earlier_one_of_the_callers_counts(self, parts: Parts, users: list[UUID]) -> None:
+        given = datetime.now(UTC) + timedelta(minutes=5)
+        assert parts.jobs.submit(Order(users, 5, given)).deadline == given
+
+    def test_past_it_no_chunk_is_begun(self, parts: Parts, users: list[UUID]) -> None:
+        job = parts.jobs.submit(Order(users, 5, datetime.now(UTC)))
+        assert not work(parts, job)
+        assert parts.jobs.get(job.job_id).state == JobState.ACCEPTED  # upkeep ends it

@@ -24,7 +24,7 @@ WHO_MAY_IMPORT_WHOM = """
 shared                          ->
 shared.errors                   ->
 shared.media                    ->
-shared.job_states               ->
+shared.job_states               -> shared.errors
 shared.availability             ->
 shared.stall_guard              ->
 shared.telemetry                ->
@@ -45,7 +45,7 @@ shared.databases                -> psycopg2 shared.errors shared.availability sh
 shared.migrations               -> shared.databases shared.errors
 shared.repositories.*           -> numpy shared.databases shared.media shared.errors shared.ids shared.interactions
                                    shared.catalogue shared.job_states shared.migrations shared.stall_guard
-                                   shared.repositories
+                                   shared.repositories shared.repositories.*
 shared.redis_store              -> redis shared.availability shared.errors
 shared.cache                    -> shared.errors shared.ranked_list shared.redis_store shared.snapshot
 shared.results                  -> shared.errors shared.job_states shared.ranked_list shared.redis_store
@@ -56,9 +56,13 @@ shared.titles                   -> orjson shared.errors shared.media shared.redi
 shared.recommender              -> shared.cache shared.errors shared.ids shared.interactions shared.media
                                    shared.ranked_list shared.repositories.* shared.scorer shared.snapshot
                                    shared.tastes shared.titles
-shared.jobs                     -> shared.errors shared.job_states shared.media shared.recommender
-                                   shared.repositories.jobs shared.results
-shared.broker                   -> celery kombu shared.contracts shared.errors shared.job_states shared.jobs
+shared.job_results              -> shared.errors shared.job_states shared.media shared.recommender
+                                   shared.repositories.* shared.results
+shared.publishing               -> shared.errors shared.job_states shared.repositories.chunks
+shared.jobs                     -> shared.errors shared.job_results shared.job_states shared.publishing
+                                   shared.repositories.*
+shared.upkeep                   -> shared.errors shared.publishing shared.repositories.*
+shared.broker                   -> celery kombu shared.contracts shared.errors shared.job_states shared.publishing
                                    shared.settings
 shared.parts                    -> shared.*
 shared.health                   -> shared.databases shared.errors shared.parts
@@ -66,18 +70,18 @@ shared.health                   -> shared.databases shared.errors shared.parts
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
 gateway.gunicorn.conf           -> shared.errors shared.settings shared.telemetry
-gateway.errors                  -> flask werkzeug gateway.rendering shared.errors
+gateway.errors                  -> flask werkzeug gateway.rendering shared.contracts shared.errors
 gateway.rendering               -> flask werkzeug orjson shared.errors
 gateway.routes.*                -> flask werkzeug gateway.rendering gateway.routes.* shared shared.contracts
-                                   shared.errors shared.health shared.job_states shared.jobs shared.recommender
+                                   shared.errors shared.health shared.job_results shared.job_states shared.jobs
+                                   shared.recommender
 
 worker                          ->
 worker.app                      -> celery shared.broker shared.parts shared.settings shared.telemetry
                                    worker.reconciler worker.tasks
 worker.tasks                    -> celery shared.contracts shared.errors shared.job_states shared.parts
                                    worker.training.*
-worker.reconciler               -> shared.availability shared.errors shared.health shared.jobs
-                                   shared.repositories.jobs
+worker.reconciler               -> shared.availability shared.errors shared.upkeep
 worker.__main__                 -> celery shared.errors shared.model shared.parts shared.settings shared.telemetry
                                    worker.app worker.pulse worker.training.*
 worker.pulse                    -> celery

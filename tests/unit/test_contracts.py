@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.contracts import (
+    Addressed,
     BatchMessage,
     BatchRequest,
     ChunkMessage,
@@ -18,6 +20,7 @@ from shared.contracts import (
     NoQuery,
     PageQuery,
     ResultsQuery,
+    TrainMessage,
     UserPath,
     parse,
 )
@@ -25,9 +28,23 @@ from shared.errors import InvalidRequest
 
 USER = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 JOB = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
-CONTRACTS = (UserPath, JobPath, PageQuery, ResultsQuery, NoQuery, BatchRequest, BatchMessage, ChunkMessage)
+CONTRACTS = (
+    UserPath,
+    JobPath,
+    PageQuery,
+    ResultsQuery,
+    NoQuery,
+    BatchRequest,
+    BatchMessage,
+    ChunkMessage,
+    Addressed,
+    TrainMessage,
+)
 
-NOT_A_UUID = "not a UUID such as"
+NOT_A_UUID, NOT_A_TIME, NOT_AN_ADDRESS = "not a UUID such as", "not a time with its offset", "not an address such as"
+REPLY, CALLBACK = "recommendations.reply.nightly", "https://hooks.example.com/done?of=it"
+SIX = datetime(2026, 11, 23, 4, tzinfo=UTC)  # in Helsinki
+NO_JOB = {"deadline": None, "reply_to": None, "callback_url": None}
 
 
 def refusal(contract: type, data: Any, **options: Any) -> InvalidRequest:
@@ -47,13 +64,25 @@ GOOD = {
     "results-most": (ResultsQuery, {"limit": "1000"}, {"limit": 1000, "cursor": None}),
     "results-cursor": (ResultsQuery, {"cursor": "A" * 64}, {"limit": 100, "cursor": "A" * 64}),
     "nothing": (NoQuery, {}, {}),
-    "batch-defaults": (BatchRequest, {"user_ids": [USER]}, {"user_ids": [UUID(USER)], "limit": 10}),
-    "batch-most": (BatchRequest, {"user_ids": [USER], "limit": 100}, {"user_ids": [UUID(USER)], "limit": 100}),
+    "batch-defaults": (BatchRequest, {"user_ids": [USER]}, {"user_ids": [UUID(USER)], "limit": 10} | NO_JOB),
+    "batch-most": (BatchRequest, {"user_ids": [USER], "limit": 100}, {"user_ids": [UUID(USER)], "limit": 100} | NO_JOB),
+    "batch-as-a-job": (
+        BatchRequest,
+        {"user_ids": [USER], "deadline": "2026-11-23T06:00:00+02:00", "reply_to": REPLY, "callback_url": CALLBACK},
+        {"user_ids": [UUID(USER)], "limit": 10, "deadline": SIX, "reply_to": REPLY, "callback_url": CALLBACK},
+    ),
+    "batch-deadline-in-small-letters": (
+        BatchRequest,
+        {"user_ids": [USER], "deadline": "2026-11-23t04:00:00.000z"},
+        {"user_ids": [UUID(USER)], "limit": 10} | NO_JOB | {"deadline": SIX},
+    ),
     "batch-message": (
         BatchMessage,
         {"job_id": JOB, "user_ids": [USER], "limit": 1},
-        {"job_id": UUID(JOB), "user_ids": [UUID(USER)], "limit": 1},
+        {"job_id": UUID(JOB), "user_ids": [UUID(USER)], "limit": 1} | NO_JOB,
     ),
+    "addressed": (Addressed, {"job_id": JOB, "user_ids": 7}, {"job_id": UUID(JOB)}),
+    "train": (TrainMessage, {}, {}),
     "chunk-message": (ChunkMessage, {"job_id": JOB, "chunk_no": 0}, {"job_id": UUID(JOB), "chunk_no": 0}),
 }
 
@@ -64,6 +93,7 @@ def test_good_input_is_taken_with_its_defaults(contract: type, data: dict[str, A
 
 
 PAGE, RESULTS = "1 to 100", "1 to 1000"
+BATCH_FIELDS = "user_ids, limit, deadline, reply_to, callback_url"
 NO_NUMBER, TOO_SMALL, TOO_LARGE = "not a whole number", "greater than or equal to", "less than or equal to"
 
 # name: contract, what came, the field that is named, what is said of it, what is allowed
@@ -109,7 +139,7 @@ BAD = {
     "body-limit-huge": (BatchRequest, {"user_ids": [USER], "limit": 10**400}, "limit", TOO_LARGE, PAGE),
     "body-limit-101": (BatchRequest, {"user_ids": [USER], "limit": 101}, "limit", TOO_LARGE, PAGE),
     "body-limit-0": (BatchRequest, {"user_ids": [USER], "limit": 0}, "limit", TOO_SMALL, PAGE),
-    "body-unknown": (BatchRequest, {"user_ids": [USER], "job_id": JOB}, "job_id", "unknown", "user_ids, limit"),
+    "body-unknown": (BatchRequest, {"user_ids": [USER], "job_id": JOB}, "job_id", "unknown", BATCH_FIELDS),
     "message-without-job": (BatchMessage, {"user_ids": [USER]}, "job_id", "field required", None),
     "message-bad-job": (BatchMessage, {"job_id": "x", "user_ids": [USER]}, "job_id", NOT_A_UUID, None),
     "message-unknown": (
@@ -117,11 +147,54 @@ BAD = {
         {"job_id": JOB, "user_ids": [USER], "priority": 1},
         "priority",
         "unknown field",
-        "user_ids, limit, job_id",
+        f"{BATCH_FIELDS}, job_id",
     ),
     "chunk-missing": (ChunkMessage, {"job_id": JOB}, "chunk_no", "field required", "0 or more"),
     "chunk-minus-1": (ChunkMessage, {"job_id": JOB, "chunk_no": -1}, "chunk_no", TOO_SMALL, "0 or more"),
     "chunk-text": (ChunkMessage, {"job_id": JOB, "chunk_no": "0"}, "chunk_no", "valid integer", "0 or more"),
+    "chunk-too-large": (ChunkMessage, {"job_id": JOB, "chunk_no": 2**31}, "chunk_no", "less than", "0 or more"),
+    "train-argument": (TrainMessage, {"now": True}, "now", "unknown field", "no fields"),
+    **{
+        f"deadline-{name}": (BatchRequest, {"user_ids": [USER], "deadline": value}, "deadline", NOT_A_TIME, None)
+        for name, value in {
+            "number": 1_800_000_000,
+            "without-offset": "2026-11-23T06:00:00",
+            "date": "2026-11-23",
+            "february-30": "2026-02-30T06:00:00Z",
+            "before-the-first-year": "0001-01-01T00:00:00+23:59",
+            "after-the-last-year": "9999-12-31T23:59:59-23:59",
+            "arabic-digits": "2026-11-23T0\u0666:00:00Z",
+            "empty": "",
+            "list": [],
+        }.items()
+    },
+    **{
+        f"reply-to-{name}": (BatchRequest, {"user_ids": [USER], "reply_to": value}, "reply_to", message, None)
+        for name, value, message in [
+            ("our-own-queue", "recommendations.work", "match pattern"),
+            ("elsewhere", "celery", "match pattern"),
+            ("nameless", "recommendations.reply.", "match pattern"),
+            ("newline", "recommendations.reply.a\n", "match pattern"),
+            ("too-long", "recommendations.reply." + "a" * 65, "match pattern"),
+            ("number", 7, "valid string"),
+        ]
+    },
+    **{
+        f"callback-{name}": (BatchRequest, {"user_ids": [USER], "callback_url": value}, "callback_url", message, None)
+        for name, value, message in [
+            ("ftp", "ftp://hooks.example.com/", NOT_AN_ADDRESS),
+            ("relative", "/done", NOT_AN_ADDRESS),
+            ("without-host", "https:///done", NOT_AN_ADDRESS),
+            ("user", "https://user:pass@hooks.example.com/", NOT_AN_ADDRESS),
+            ("blank", "https://hooks.example.com/a b", NOT_AN_ADDRESS),
+            ("newline", "https://hooks.example.com/\r\nHost: x", NOT_AN_ADDRESS),
+            ("port-0", "https://hooks.example.com:0/", NOT_AN_ADDRESS),
+            ("port-out-of-range", "https://hooks.example.com:99999/", "port out of range"),
+            ("broken-brackets", "https://[::1/", "invalid IPv6"),
+            ("too-long", "https://hooks.example.com/" + "a" * 2000, "at most 2000"),
+            ("number", 7, NOT_AN_ADDRESS),
+        ]
+    },
     "chunk-false": (ChunkMessage, {"job_id": JOB, "chunk_no": False}, "chunk_no", "valid integer", "0 or more"),
 }
 

@@ -1,0 +1,104 @@
+"""Results of jobs: made a chunk at a time, kept in Redis, read page by page or as a stream, made again when lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from shared.errors import ResultsExpired, ResultsNeverCame, ResultsNotReady
+from shared.job_states import WITH_RESULTS, ChunkRef, Job
+from shared.media import Page
+from shared.recommender import Ranking, Recommender
+from shared.repositories.chunks import ChunkRepository
+from shared.repositories.jobs import JobRepository
+from shared.results import ChunkResult, ResultStore
+
+POLL_SECONDS: Final = 2  # what callers are told to wait before they ask again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a job's results: a chunk, and a user in it."""
+
+    chunk_no: int = 0
+    place: int = 0
+
+
+class JobResults:
+    """Makes and reads results."""
+
+    def __init__(
+        self, *, jobs: JobRepository, chunks: ChunkRepository, recommender: Recommender, store: ResultStore
+    ) -> None:
+        self._jobs = jobs
+        self._chunks = chunks
+        self._recommender = recommender
+        self._store = store
+
+    def make(self, ref: ChunkRef, attempt: int, user_ids: Sequence[UUID], limit: int) -> ChunkResult:
+        """Compute a chunk's result and keep it as this attempt's: what a worker that came too late wrote is never
+        read. Raises DatabaseUnavailable when anything it needs can't be read."""
+        lists, version = self._recommender.rank_chunk(user_ids)
+        result = ChunkResult(version, [ranked[:limit] for ranked in lists])
+        self._store.put(ref, attempt, result)
+        return result
+
+    def page(self, job_id: UUID, start: Position, most: int) -> tuple[list[Page], Position | None]:
+        """Up to `most` users' pages from `start` on, and where to go on, None at the end.
+
+        Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable.
+        """
+        job = self._finished(job_id)
+        numbers = self._chunks.done(job_id, start=start.chunk_no)
+        pages: list[Page] = []
+        for number in numbers:
+            first = start.place if number == start.chunk_no else 0
+            part = slice(first, first + most - len(pages))
+            some, users = self._pages(job, number, part)
+            pages += some
+            if part.stop < users:
+                return pages, Position(number, part.stop)
+            if len(pages) == most and number != numbers[-1]:
+                return pages, Position(numbers[numbers.index(number) + 1], 0)
+        return pages, None
+
+    def stream(self, job_id: UUID) -> Iterator[list[Page]]:
+        """Every user's page, a chunk at a time, so that memory stays flat.
+
+        Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable, all but the last
+        before the first chunk is asked for.
+        """
+        job = self._finished(job_id)
+        numbers = self._chunks.done(job_id)
+        return (self._pages(job, number, slice(None))[0] for number in numbers)
+
+    def _finished(self, job_id: UUID) -> Job:
+        job = self._jobs.get(job_id)
+        if job.is_open:
+            raise ResultsNotReady(
+                f"job {job_id} is {job.state}: {job.done} of {job.total} users are done", retry_after=POLL_SECONDS
+            )
+        if job.state not in WITH_RESULTS:
+            raise ResultsNeverCame(f"job {job_id} is {job.state} and has no results")
+        if job.expired:
+            raise ResultsExpired(f"the results of job {job_id} were kept until {job.expires_at:%Y-%m-%d %H:%M:%SZ}")
+        return job
+
+    def _pages(self, job: Job, number: int, part: slice) -> tuple[list[Page], int]:
+        """The pages of a part of a chunk, and how many users the whole chunk has."""
+        chunk = self._chunks.get_done(ChunkRef(job.job_id, number))
+        result = self._store.get(chunk.ref, chunk.attempt)
+        if result is None or len(result.lists) != len(chunk.user_ids):
+            _log.info("result of chunk %s of job %s is lost and computed again", number, job.job_id)
+            result = self.make(chunk.ref, chunk.attempt, chunk.user_ids, job.limit)
+        rankings = {
+            user_id: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
+            for user_id, ranked in zip(chunk.user_ids[part], result.lists[part], strict=True)
+        }
+        pages = self._recommender.render(rankings, limit=job.limit, offset=0, bulk=True)
+        return list(pages.values()), len(chunk.user_ids)

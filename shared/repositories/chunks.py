@@ -1,0 +1,294 @@
+"""job_chunks: the parts of a job, from waiting to done or dead. See shared/job_states.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from shared.errors import JobNotFound
+from shared.job_states import OPEN, ChunkRef, Claim
+from shared.repositories.ledger import Ledger, Transaction
+
+ATTEMPTS: Final = 3  # failures, then a chunk is dead
+_AT_ONCE: Final = 200  # chunks or jobs changed in one transaction
+_LONGEST_DOUBLING: Final = 6  # times that the pause before a message is sent again doubles
+
+
+@dataclass(frozen=True)
+class DoneChunk:
+    """A chunk that is done, and which attempt did it: its result is that attempt's."""
+
+    ref: ChunkRef
+    attempt: int
+    user_ids: tuple[UUID, ...]
+
+
+class ChunkRepository:
+    """Reads and writes job_chunks."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def claim(self, ref: ChunkRef, *, worker: str, lease_seconds: float) -> Claim | None:
+        """Take a chunk that nobody works on; None when there is nothing to do. Raises JobNotFound,
+        DatabaseUnavailable."""
+        with self._ledger.transaction() as transaction:
+            if transaction.lock(ref.job_id) not in OPEN:
+                return None
+            rows = transaction.run(
+                """
+                UPDATE job_chunks AS chunk
+                   SET state = 'running', attempt = attempt + 1, claimed_by = %(worker)s,
+                       due_at = clock_timestamp() + make_interval(secs => %(lease)s)
+                  FROM jobs AS job
+                 WHERE chunk.job_id = %(job_id)s AND chunk.chunk_no = %(chunk_no)s
+                   AND job.job_id = chunk.job_id AND job.deadline > clock_timestamp()
+                   AND chunk.state IN ('waiting', 'queued')
+                RETURNING chunk.attempt, chunk.user_ids, job.title_limit
+                """,
+                job_id=ref.job_id,
+                chunk_no=ref.chunk_no,
+                worker=worker,
+                lease=lease_seconds,
+            )
+            if not rows:
+                return None
+            transaction.run(
+                """
+                UPDATE jobs SET state = 'running', started_at = clock_timestamp()
+                 WHERE job_id = %(job_id)s AND state = 'accepted'
+                """,
+                job_id=ref.job_id,
+            )
+        [(attempt, user_ids, limit)] = rows
+        return Claim(ref=ref, attempt=attempt, user_ids=tuple(user_ids), limit=limit)
+
+    def close(self, claim: Claim) -> bool:
+        """Count a chunk as done. False, and nothing changed, when it is not this attempt's any more or the job has
+        ended meanwhile. Raises JobNotFound, DatabaseUnavailable."""
+        with self._ledger.transaction() as transaction:
+            if transaction.lock(claim.ref.job_id) not in OPEN:
+                return False
+            closed = transaction.run(
+                """
+                UPDATE job_chunks SET state = 'done', claimed_by = NULL, problem = NULL
+                 WHERE job_id = %(job_id)s AND chunk_no = %(chunk_no)s
+                   AND state = 'running' AND attempt = %(attempt)s
+                RETURNING chunk_no
+                """,
+                job_id=claim.ref.job_id,
+                chunk_no=claim.ref.chunk_no,
+                attempt=claim.attempt,
+            )
+            transaction.finish_if_over(claim.ref.job_id)
+        return bool(closed)
+
+    def give_back(self, claim: Claim, *, problem: str, failed: bool, pause_seconds: float) -> None:
+        """Return a chunk that could not be done: it waits, due again after a pause; dead when it failed too often.
+
+        failed: the attempt counts as a failure. Raises JobNotFound, DatabaseUnavailable.
+        """
+        with self._ledger.transaction() as transaction:
+            transaction.lock(claim.ref.job_id)
+            _put_back(
+                transaction,
+                "job_id = %(job_id)s AND chunk_no = %(chunk_no)s AND attempt = %(attempt)s",
+                failed=failed,
+                problem=problem,
+                pause=pause_seconds,
+                job_id=claim.ref.job_id,
+                chunk_no=claim.ref.chunk_no,
+                attempt=claim.attempt,
+            )
+            transaction.finish_if_over(claim.ref.job_id)
+
+    def lost(self, ref: ChunkRef, *, worker: str, problem: str) -> None:
+        """The process of this worker that worked on the chunk died: a failure. Raises JobNotFound,
+        DatabaseUnavailable."""
+        with self._ledger.transaction() as transaction:
+            transaction.lock(ref.job_id)
+            _put_back(
+                transaction,
+                "job_id = %(job_id)s AND chunk_no = %(chunk_no)s AND claimed_by = %(worker)s",
+                failed=True,
+                problem=problem,
+                pause=0,
+                job_id=ref.job_id,
+                chunk_no=ref.chunk_no,
+                worker=worker,
+            )
+            transaction.finish_if_over(ref.job_id)
+
+    def release(self, worker: str) -> int:
+        """Return, at once and without a failure, whatever this worker holds; how many chunks. Raises
+        DatabaseUnavailable."""
+        with self._ledger.transaction() as transaction:
+            return _put_back(transaction, "claimed_by = %(worker)s", failed=False, problem=None, pause=0, worker=worker)
+
+    def end_leases(self, *, judge: str, silence_seconds: float) -> int:
+        """Put back chunks whose lease is over or whose worker was not heard of for so long, as failures; how many.
+
+        judge: the worker that asks. Having been silent itself, after a failure of the database say, it takes nobody
+        else for dead yet. Safe for any number of workers at once. Raises DatabaseUnavailable.
+        """
+        overdue = """
+            (due_at <= clock_timestamp() OR (
+                NOT EXISTS (SELECT FROM workers WHERE name = claimed_by
+                                AND seen_at > clock_timestamp() - make_interval(secs => %(silence)s))
+                AND EXISTS (SELECT FROM workers WHERE name = %(judge)s
+                                AND awake_since <= clock_timestamp() - make_interval(secs => %(silence)s))))
+        """
+        values = {"judge": judge, "silence": silence_seconds}
+        with self._ledger.transaction() as transaction:
+            jobs = transaction.run(
+                f"""
+                SELECT job_id FROM jobs
+                 WHERE state IN ('accepted', 'running')
+                   AND EXISTS (SELECT FROM job_chunks AS chunk
+                                WHERE chunk.job_id = jobs.job_id AND chunk.state = 'running' AND {overdue})
+                 LIMIT %(most)s FOR UPDATE SKIP LOCKED
+                """,
+                most=_AT_ONCE,
+                **values,
+            )
+            if not jobs:
+                return 0
+            count = _put_back(
+                transaction,
+                f"job_id = ANY(%(jobs)s::uuid[]) AND {overdue}",
+                failed=True,
+                problem="its worker died, or took longer than its lease",
+                pause=0,
+                jobs=[str(job_id) for (job_id,) in jobs],
+                **values,
+            )
+            for (job_id,) in jobs:
+                transaction.finish_if_over(job_id)
+        return count
+
+    def take_waiting(self, *, window: int, republish_seconds: float, job_id: UUID | None = None) -> list[ChunkRef]:
+        """Take chunks that may be put on the queue: of each open job so many that `window` of its chunks are on the
+        queue or being worked on. They count as queued from here on. job_id: of this job alone.
+
+        Safe for any number of workers at once. Raises DatabaseUnavailable.
+        """
+        rows = self._ledger.run(
+            f"""
+            WITH due AS (
+                SELECT chunk.job_id, chunk.chunk_no
+                  FROM jobs AS job,
+                       LATERAL (SELECT %(window)s - count(*) AS room FROM job_chunks AS busy
+                                 WHERE busy.job_id = job.job_id AND busy.state IN ('queued', 'running')) AS turn,
+                       LATERAL (SELECT waiting.job_id, waiting.chunk_no FROM job_chunks AS waiting
+                                 WHERE waiting.job_id = job.job_id AND waiting.state = 'waiting'
+                                   AND waiting.due_at <= clock_timestamp()
+                                 ORDER BY waiting.chunk_no
+                                 LIMIT greatest(turn.room, 0)
+                                   FOR UPDATE SKIP LOCKED) AS chunk
+                 WHERE job.state IN ('accepted', 'running') AND job.deadline > clock_timestamp()
+                   AND (%(job_id)s::uuid IS NULL OR job.job_id = %(job_id)s)
+                 LIMIT %(most)s
+            ) {_QUEUED}
+            """,
+            window=window,
+            most=_AT_ONCE,
+            republish=republish_seconds,
+            job_id=job_id,
+        )
+        return [ChunkRef(*row) for row in rows]
+
+    def take_lost(self, *, republish_seconds: float) -> list[ChunkRef]:
+        """Take chunks that have been queued for so long that their message is taken for lost. Safe for any number of
+        workers at once. Raises DatabaseUnavailable."""
+        rows = self._ledger.run(
+            f"""
+            WITH due AS (
+                SELECT chunk.job_id, chunk.chunk_no
+                  FROM job_chunks AS chunk JOIN jobs AS job USING (job_id)
+                 WHERE job.state IN ('accepted', 'running')
+                   AND chunk.state = 'queued' AND chunk.due_at <= clock_timestamp()
+                 ORDER BY chunk.due_at
+                 LIMIT %(most)s
+                   FOR UPDATE OF chunk SKIP LOCKED
+            ) {_QUEUED}
+            """,
+            most=_AT_ONCE,
+            republish=republish_seconds,
+        )
+        return [ChunkRef(*row) for row in rows]
+
+    def not_published(self, refs: Sequence[ChunkRef], *, pause_seconds: float) -> None:
+        """The queue did not take them: they are due again after a pause. Raises DatabaseUnavailable."""
+        self._ledger.run(
+            """
+            UPDATE job_chunks AS chunk
+               SET publications = publications - 1, due_at = clock_timestamp() + make_interval(secs => %(pause)s)
+              FROM unnest(%(jobs)s::uuid[], %(numbers)s::int[]) AS ref (job_id, chunk_no)
+             WHERE chunk.job_id = ref.job_id AND chunk.chunk_no = ref.chunk_no AND chunk.state = 'queued'
+            """,
+            jobs=[str(ref.job_id) for ref in refs],
+            numbers=[ref.chunk_no for ref in refs],
+            pause=pause_seconds,
+        )
+
+    def done(self, job_id: UUID, *, start: int = 0) -> list[int]:
+        """The numbers of the chunks that are done, in order, from `start` on. Raises DatabaseUnavailable."""
+        rows = self._ledger.fetch(
+            """
+            SELECT chunk_no FROM job_chunks
+             WHERE job_id = %(id)s AND state = 'done' AND chunk_no >= %(start)s ORDER BY chunk_no
+            """,
+            id=job_id,
+            start=start,
+        )
+        return [number for (number,) in rows]
+
+    def get_done(self, ref: ChunkRef) -> DoneChunk:
+        """A chunk that is done. Raises JobNotFound, DatabaseUnavailable."""
+        rows = self._ledger.fetch(
+            """
+            SELECT attempt, user_ids FROM job_chunks
+             WHERE job_id = %(job_id)s AND chunk_no = %(chunk_no)s AND state = 'done'
+            """,
+            job_id=ref.job_id,
+            chunk_no=ref.chunk_no,
+        )
+        if not rows:
+            raise JobNotFound(f"job {ref.job_id} has no chunk {ref.chunk_no} that is done")
+        [(attempt, user_ids)] = rows
+        return DoneChunk(ref, attempt, tuple(user_ids))
+
+
+_QUEUED: Final = f"""
+    UPDATE job_chunks AS chunk
+       SET state = 'queued', publications = publications + 1,
+           due_at = clock_timestamp() + make_interval(
+               secs => %(republish)s * 2 ^ least(publications, {_LONGEST_DOUBLING}))
+      FROM due
+     WHERE chunk.job_id = due.job_id AND chunk.chunk_no = due.chunk_no
+    RETURNING chunk.job_id, chunk.chunk_no
+"""
+
+
+def _put_back(
+    transaction: Transaction, which: str, *, failed: bool, problem: str | None, pause: float, **values: object
+) -> int:
+    """Running chunks wait again, or are dead; how many. which: a condition in SQL, with its values."""
+    rows = transaction.run(
+        f"""
+        UPDATE job_chunks
+           SET failures = failures + %(failed)s::int,
+               state = CASE WHEN failures + %(failed)s::int >= {ATTEMPTS} THEN 'dead' ELSE 'waiting' END,
+               due_at = clock_timestamp() + make_interval(secs => %(pause)s),
+               claimed_by = NULL, problem = coalesce(%(problem)s, problem)
+         WHERE state = 'running' AND {which}
+        RETURNING chunk_no
+        """,
+        failed=failed,
+        problem=problem,
+        pause=pause,
+        **values,
+    )
+    return len(rows)
