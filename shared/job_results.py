@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from shared.errors import ResultsExpired, ResultsNeverCame, ResultsNotReady
-from shared.job_states import WITH_RESULTS, ChunkRef, Job
+from shared.job_states import WITH_RESULTS, ChunkRef, ChunkState, Job
 from shared.media import Page
 from shared.recommender import Ranking, Recommender
 from shared.repositories.chunks import ChunkRepository
@@ -17,6 +17,8 @@ from shared.repositories.jobs import JobRepository
 from shared.results import ChunkResult, ResultStore
 
 POLL_SECONDS: Final = 2  # what callers are told to wait before they ask again
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +29,14 @@ class Position:
 
     chunk_no: int = 0
     place: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A user who could not be done, and why."""
+
+    user_id: UUID
+    detail: str
 
 
 class JobResults:
@@ -53,19 +63,22 @@ class JobResults:
 
         Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable.
         """
-        job = self._finished(job_id)
-        numbers = self._chunks.done(job_id, start=start.chunk_no)
-        pages: list[Page] = []
-        for number in numbers:
-            first = start.place if number == start.chunk_no else 0
-            part = slice(first, first + most - len(pages))
-            some, users = self._pages(job, number, part)
-            pages += some
-            if part.stop < users:
-                return pages, Position(number, part.stop)
-            if len(pages) == most and number != numbers[-1]:
-                return pages, Position(numbers[numbers.index(number) + 1], 0)
-        return pages, None
+        job = self._with_results(job_id)
+        numbers = self._chunks.numbers(job_id, ChunkState.DONE, start=start.chunk_no)
+        return _cut(numbers, start, most, lambda number, part: self._pages(job, number, part))
+
+    def failures(self, job_id: UUID, start: Position, most: int) -> tuple[list[Failure], Position | None]:
+        """Up to `most` users who could not be done from `start` on, and where to go on, None at the end.
+
+        Raises JobNotFound, ResultsNotReady, DatabaseUnavailable.
+        """
+        self._ended(job_id)
+
+        def part_of(number: int, part: slice) -> tuple[list[Failure], int]:
+            chunk = self._chunks.get(ChunkRef(job_id, number))
+            return [Failure(user, chunk.problem or "") for user in chunk.user_ids[part]], len(chunk.user_ids)
+
+        return _cut(self._chunks.numbers(job_id, ChunkState.DEAD, start=start.chunk_no), start, most, part_of)
 
     def stream(self, job_id: UUID) -> Iterator[list[Page]]:
         """Every user's page, a chunk at a time, so that memory stays flat.
@@ -73,16 +86,20 @@ class JobResults:
         Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable, all but the last
         before the first chunk is asked for.
         """
-        job = self._finished(job_id)
-        numbers = self._chunks.done(job_id)
+        job = self._with_results(job_id)
+        numbers = self._chunks.numbers(job_id, ChunkState.DONE)
         return (self._pages(job, number, slice(None))[0] for number in numbers)
 
-    def _finished(self, job_id: UUID) -> Job:
+    def _ended(self, job_id: UUID) -> Job:
         job = self._jobs.get(job_id)
         if job.is_open:
             raise ResultsNotReady(
                 f"job {job_id} is {job.state}: {job.done} of {job.total} users are done", retry_after=POLL_SECONDS
             )
+        return job
+
+    def _with_results(self, job_id: UUID) -> Job:
+        job = self._ended(job_id)
         if job.state not in WITH_RESULTS:
             raise ResultsNeverCame(f"job {job_id} is {job.state} and has no results")
         if job.expired:
@@ -91,14 +108,33 @@ class JobResults:
 
     def _pages(self, job: Job, number: int, part: slice) -> tuple[list[Page], int]:
         """The pages of a part of a chunk, and how many users the whole chunk has."""
-        chunk = self._chunks.get_done(ChunkRef(job.job_id, number))
-        result = self._store.get(chunk.ref, chunk.attempt)
+        ref = ChunkRef(job.job_id, number)
+        chunk = self._chunks.get(ref)
+        result = self._store.get(ref, chunk.attempt)
         if result is None or len(result.lists) != len(chunk.user_ids):
             _log.info("result of chunk %s of job %s is lost and computed again", number, job.job_id)
-            result = self.make(chunk.ref, chunk.attempt, chunk.user_ids, job.limit)
+            result = self.make(ref, chunk.attempt, chunk.user_ids, job.limit)
         rankings = {
             user_id: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
             for user_id, ranked in zip(chunk.user_ids[part], result.lists[part], strict=True)
         }
         pages = self._recommender.render(rankings, limit=job.limit, offset=0, bulk=True)
         return list(pages.values()), len(chunk.user_ids)
+
+
+def _cut(
+    numbers: Sequence[int], start: Position, most: int, part_of: Callable[[int, slice], tuple[list[T], int]]
+) -> tuple[list[T], Position | None]:
+    """Up to `most` things of these chunks from `start` on, and where to go on. part_of: a part of a chunk's things, and
+    how many it has in all."""
+    found: list[T] = []
+    for place, number in enumerate(numbers):
+        first = start.place if number == start.chunk_no else 0
+        part = slice(first, first + most - len(found))
+        things, count = part_of(number, part)
+        found += things
+        if part.stop < count:
+            return found, Position(number, part.stop)
+        if len(found) == most and place + 1 < len(numbers):
+            return found, Position(numbers[place + 1], 0)
+    return found, None

@@ -45,6 +45,16 @@ OPEN: Final = frozenset({JobState.ACCEPTED, JobState.RUNNING})
 WITH_RESULTS: Final = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.EXPIRED})
 
 
+class ChunkState(StrEnum):
+    """Where a chunk is; see the drawing."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+
+
 class JobProblemKind(StrEnum):
     """Why a job did not end well; also the name in /problems/<name>."""
 
@@ -111,6 +121,15 @@ class ChunkRef:
 
     job_id: UUID
     chunk_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some of a job's users."""
+
+    user_ids: Sequence[UUID]
+    attempt: int  # the latest; of a chunk that is done: the one whose result counts
+    problem: str | None  # why the latest failure
 
 
 @dataclass(frozen=True, slots=True)

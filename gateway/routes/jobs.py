@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import struct
+from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
 
@@ -39,14 +41,14 @@ def routes(jobs: Jobs, job_results: JobResults) -> Blueprint:
             stream = job_results.stream(job)
             return rendering.ndjson_response([page_document(page) for page in pages] for pages in stream)
         pages, after = job_results.page(job, _position(part.cursor), part.limit)
-        return rendering.json_response(
-            {
-                "job_id": str(job),
-                "results": [page_document(page) for page in pages],
-                "count": len(pages),
-                "next_cursor": _cursor(after) if after else None,
-            }
-        )
+        return _part(job, "results", [page_document(page) for page in pages], after)
+
+    @blueprint.get("/<job_id>/failures")
+    def failures(job_id: str) -> Response:
+        job = parse(JobPath, {"job_id": job_id}).job_id
+        part = parse(ResultsQuery, rendering.query(request))
+        failed, after = job_results.failures(job, _position(part.cursor), part.limit)
+        return _part(job, "failures", [{"user_id": str(f.user_id), "detail": f.detail} for f in failed], after)
 
     return blueprint
 
@@ -66,6 +68,17 @@ def _state(job: Job) -> Response:
     if job.is_open:
         response.headers["Retry-After"] = str(POLL_SECONDS)
     return response
+
+
+def _part(job_id: UUID, name: str, documents: list[dict[str, Any]], after: Position | None) -> Response:
+    return rendering.json_response(
+        {
+            "job_id": str(job_id),
+            name: documents,
+            "count": len(documents),
+            "next_cursor": _cursor(after) if after else None,
+        }
+    )
 
 
 def _cursor(position: Position) -> str:

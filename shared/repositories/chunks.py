@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from shared.errors import JobNotFound
-from shared.job_states import OPEN, ChunkRef, Claim
+from shared.job_states import OPEN, Chunk, ChunkRef, ChunkState, Claim
 from shared.repositories.ledger import Ledger, Transaction
 
 ATTEMPTS: Final = 3  # failures, then a chunk is dead
 _AT_ONCE: Final = 200  # chunks or jobs changed in one transaction
 _LONGEST_DOUBLING: Final = 6  # times that the pause before a message is sent again doubles
-
-
-@dataclass(frozen=True)
-class DoneChunk:
-    """A chunk that is done, and which attempt did it: its result is that attempt's."""
-
-    ref: ChunkRef
-    attempt: int
-    user_ids: tuple[UUID, ...]
 
 
 class ChunkRepository:
@@ -233,32 +223,32 @@ class ChunkRepository:
             pause=pause_seconds,
         )
 
-    def done(self, job_id: UUID, *, start: int = 0) -> list[int]:
-        """The numbers of the chunks that are done, in order, from `start` on. Raises DatabaseUnavailable."""
+    def numbers(self, job_id: UUID, state: ChunkState, *, start: int = 0) -> list[int]:
+        """The numbers of the job's chunks in this state, in order, from `start` on. Raises DatabaseUnavailable."""
         rows = self._ledger.fetch(
             """
             SELECT chunk_no FROM job_chunks
-             WHERE job_id = %(id)s AND state = 'done' AND chunk_no >= %(start)s ORDER BY chunk_no
+             WHERE job_id = %(id)s AND state = %(state)s AND chunk_no >= %(start)s ORDER BY chunk_no
             """,
             id=job_id,
+            state=state.value,
             start=start,
         )
         return [number for (number,) in rows]
 
-    def get_done(self, ref: ChunkRef) -> DoneChunk:
-        """A chunk that is done. Raises JobNotFound, DatabaseUnavailable."""
+    def get(self, ref: ChunkRef) -> Chunk:
+        """The chunk as it stands. Raises JobNotFound, DatabaseUnavailable."""
         rows = self._ledger.fetch(
             """
-            SELECT attempt, user_ids FROM job_chunks
-             WHERE job_id = %(job_id)s AND chunk_no = %(chunk_no)s AND state = 'done'
+            SELECT user_ids, attempt, problem FROM job_chunks
+             WHERE job_id = %(job_id)s AND chunk_no = %(chunk_no)s
             """,
             job_id=ref.job_id,
             chunk_no=ref.chunk_no,
         )
         if not rows:
-            raise JobNotFound(f"job {ref.job_id} has no chunk {ref.chunk_no} that is done")
-        [(attempt, user_ids)] = rows
-        return DoneChunk(ref, attempt, tuple(user_ids))
+            raise JobNotFound(f"job {ref.job_id} has no chunk {ref.chunk_no}")
+        return Chunk(*rows[0])
 
 
 _QUEUED: Final = f"""

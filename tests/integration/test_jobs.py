@@ -196,6 +196,11 @@ class TestFailure:
         rest, end = parts.results.page(job.job_id, after, 12)
         assert [page.user_id for page in paged + rest] == pages
         assert end is None
+        failed, after = parts.results.failures(job.job_id, Position(), 4)
+        more, end = parts.results.failures(job.job_id, after, 100)
+        assert [failure.user_id for failure in failed + more] == users[10:20]
+        assert (len(failed), end) == (4, None)
+        assert all("took longer than its bound" in failure.detail for failure in failed + more)
 
     def test_a_process_that_dies_three_times_over_a_chunk_makes_it_dead(
         self, parts: Parts, chunks: ChunkRepository, users: list[UUID]
