@@ -4,80 +4,22 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from werkzeug.test import TestResponse
 
-from demo.server import free_port
-from demo.servers import Postgres, Valkey
 from gateway.errors import PROBLEMS
-from shared.job_states import ChunkRef
+from tests.answers import ASYNC, BATCH, LIST, OTHER, USER, batch, closed, refused, submit, unavailable
 from tests.platform import Gateway, Platform, wait_for
-
-USER = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
-OTHER = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
-LIST = f"/api/recommendations/{USER}"
-BATCH = "/api/recommendations/batch"
-ASYNC = {"Prefer": "respond-async"}
-NDJSON = {"Accept": "application/x-ndjson"}
 
 USERS_PER_JOB = 3
 BODY_BYTES = 2000
-BOUND = 10.0  # s; far above every time-out of the service, for a slow machine, and far below the test's own
-PROMPT = 5.0  # s; the same for readiness, whose budget is one second
-PATIENT = {  # settings with which nothing but the budget of readiness comes to an end in time
-    "database_checkout_seconds": 20,
-    "database_connect_seconds": 20,
-    "database_statement_seconds": 20,
-    "redis_timeout_seconds": 10,
-    "publish_seconds": 20,
-}
-
-INTERNALS = ("Traceback", 'File "', ".py", "psycopg", "pydantic", "redis://", "postgresql://", "127.0.0.1", "SELECT ")
 
 
 @pytest.fixture
 def gateway(platform: Platform) -> Gateway:
     return platform.gateway(job_users=USERS_PER_JOB, request_bytes=BODY_BYTES)
-
-
-def refused(answer: TestResponse, status: int, name: str, field: str | None = None, allowed: str | None = None) -> dict:
-    """The problem document, once it is one in every detail; its only error is about `field` when that is given."""
-    assert answer.status_code == status, answer.text
-    assert answer.content_type == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    problem = answer.get_json()
-    assert (problem["type"], problem["status"]) == (f"/problems/{name}", status)
-    assert (problem["title"], problem["instance"]) == (PROBLEMS[name].title, answer.request.path)
-    assert problem["detail"]
-    assert not [word for word in INTERNALS if word in answer.text]
-    if field is None:
-        assert "errors" not in problem
-    else:
-        [error] = problem["errors"]
-        assert (error["field"], error.get("allowed")) == (field, allowed)
-        assert error["message"]
-        assert field in problem["detail"]
-    return problem
-
-
-def batch(gateway: Gateway, *users: UUID | str, headers: dict[str, str] | None = None, **fields: Any) -> TestResponse:
-    return gateway.client.post(BATCH, json={"user_ids": [str(user) for user in users]} | fields, headers=headers)
-
-
-def submit(gateway: Gateway, *users: UUID | str, **headers: str) -> str:
-    """Submit a job that no worker takes up; its address."""
-    answer = batch(gateway, *(users or (USER,)), headers=ASYNC | headers)
-    assert answer.status_code == 202, answer.text
-    return answer.headers["Location"]
-
-
-def closed(scheme: str) -> str:
-    """The address of a server that is not there."""
-    return f"{scheme}://someone:hunter2secret@127.0.0.1:{free_port()}/somewhere"
 
 
 # The request.
@@ -279,107 +221,7 @@ def test_the_address_of_each_problem_explains_it(gateway: Gateway, name: str) ->
     assert explanation["advice"]
 
 
-# Jobs.
-
-
-@pytest.mark.parametrize(
-    ("method", "suffix", "headers"),
-    [("GET", "", {}), ("POST", "/cancel", {}), ("GET", "/results", {}), ("GET", "/results", NDJSON)],
-    ids=["state", "cancel", "results", "results-as-ndjson"],
-)
-def test_an_unknown_job_is_not_found(gateway: Gateway, method: str, suffix: str, headers: dict[str, str]) -> None:
-    answer = gateway.client.open(f"/api/jobs/{uuid4()}{suffix}", method=method, headers=headers)
-    refused(answer, 404, "job-not-found")
-
-
-@pytest.mark.parametrize("headers", [{}, NDJSON], ids=["a-page", "as-ndjson"])
-def test_results_before_they_are_ready_come_with_when_to_ask_again(gateway: Gateway, headers: dict[str, str]) -> None:
-    answer = gateway.client.get(f"{submit(gateway)}/results", headers=headers)
-    problem = refused(answer, 409, "results-not-ready")
-    assert "accepted: 0 of 1 users" in problem["detail"]
-    assert int(answer.headers["Retry-After"]) >= 1
-
-
-@pytest.mark.parametrize("headers", [{}, NDJSON], ids=["a-page", "as-ndjson"])
-def test_results_after_they_expire_are_gone(platform: Platform, gateway: Gateway, headers: dict[str, str]) -> None:
-    job = submit(gateway)
-    gateway.parts.jobs.work(ChunkRef(UUID(job.rpartition("/")[2]), 0), "a worker")
-    assert gateway.client.get(f"{job}/results", headers=headers).status_code == 200
-    platform.sql("jobs_db", "UPDATE jobs SET expires_at = now() - interval '1 second'")
-    refused(gateway.client.get(f"{job}/results", headers=headers), 410, "results-expired")
-    assert gateway.client.get(job).get_json()["state"] == "completed"
-
-
-@pytest.mark.parametrize("headers", [{}, NDJSON], ids=["a-page", "as-ndjson"])
-def test_a_cancelled_job_has_no_results(gateway: Gateway, headers: dict[str, str]) -> None:
-    job = submit(gateway)
-    assert gateway.client.post(f"{job}/cancel").get_json()["state"] == "cancelled"
-    problem = refused(gateway.client.get(f"{job}/results", headers=headers), 409, "no-results")
-    assert "cancelled" in problem["detail"]
-
-
-def test_a_failed_job_says_why_without_internals_and_has_no_results(platform: Platform, gateway: Gateway) -> None:
-    job = submit(gateway)
-    work = ChunkRef(UUID(job.rpartition("/")[2]), 0)
-    slow = platform.parts(database_bulk_seconds=0.1)
-    with platform.locked("engagement_db", "interaction"):
-        for _ in range(3):
-            slow.jobs.work(work, "a worker")
-    document = gateway.client.get(job)
-    assert document.get_json()["state"] == "failed"
-    assert document.get_json()["problem"]["type"] == "/problems/job-failed"
-    assert document.get_json()["problem"]["detail"]
-    assert not [word for word in INTERNALS if word in document.text]
-    refused(gateway.client.get(f"{job}/results"), 409, "no-results")
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    ["", "abc", "!!!", "AAAAAAAAAAA=====", "é", "AAAAAAAAAAAAAAAAAAAAAA", "a b", "1", "null", "A" * 64],
-    ids=["empty", "short", "punctuation", "padding", "accent", "long", "blank", "number", "word", "longest"],
-)
-def test_a_cursor_that_no_page_gave_is_refused(gateway: Gateway, cursor: str) -> None:
-    job = submit(gateway)
-    gateway.parts.jobs.work(ChunkRef(UUID(job.rpartition("/")[2]), 0), "a worker")
-    answer = gateway.client.get(f"{job}/results", query_string={"cursor": cursor})
-    refused(answer, 400, "invalid-request", "cursor", "the `next_cursor` of the page before")
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["", " ", "two words", "tab\there", "é", "\x7f", "x" * 201],
-    ids=["empty", "blank", "blank-inside", "tab", "accent", "control", "too-long"],
-)
-def test_a_bad_idempotency_key_is_refused(gateway: Gateway, key: str) -> None:
-    answer = batch(gateway, USER, headers=ASYNC | {"Idempotency-Key": key})
-    refused(answer, 400, "invalid-request", "Idempotency-Key", "1 to 200 visible ASCII characters")
-
-
-def test_an_idempotency_key_finds_its_job_again(gateway: Gateway) -> None:
-    keyed = {"Idempotency-Key": "x" * 200}
-    assert submit(gateway, USER, OTHER, **keyed) == submit(gateway, USER, OTHER, **keyed)
-
-
-@pytest.mark.parametrize(
-    ("users", "fields"), [((OTHER,), {}), ((USER, OTHER), {}), ((USER,), {"limit": 11})], ids=["user", "more", "limit"]
-)
-def test_an_idempotency_key_with_another_request_is_refused(
-    gateway: Gateway, users: tuple[str, ...], fields: dict[str, Any]
-) -> None:
-    keyed = {"Idempotency-Key": "monday"}
-    submit(gateway, USER, **keyed)
-    refused(batch(gateway, *users, headers=ASYNC | keyed, **fields), 422, "idempotency-mismatch")
-
-
 # What the gateway leans on, and itself.
-
-
-def unavailable(answer: TestResponse, name: str = "unavailable") -> None:
-    """503 that says when to come back and nothing of what is inside."""
-    refused(answer, 503, name)
-    assert 1 <= int(answer.headers["Retry-After"]) <= 60
-    assert "hunter2secret" not in answer.text
-    assert "_db" not in answer.text
 
 
 def test_without_catalog_db_the_answer_is_503_with_when_to_come_back(platform: Platform) -> None:
@@ -464,159 +306,3 @@ def test_a_defect_is_a_plain_500_for_the_caller_and_told_in_full_in_the_log(
     assert "future" not in answer.text
     assert "a state from the future" in caplog.text
     assert "Traceback" in caplog.text
-
-
-# Health.
-
-CHECKS = {"user_db", "catalog_db", "engagement_db", "jobs_db", "redis", "broker", "catalogue", "model", "worker"}
-
-
-def ready(gateway: Gateway) -> tuple[int, dict[str, Any]]:
-    """Status and body of /health/ready, which must come within its bound and show nothing of the inside."""
-    asked = time.monotonic()
-    answer = gateway.client.get("/health/ready")
-    assert time.monotonic() - asked < PROMPT
-    assert not [word for word in (*INTERNALS, "hunter2secret") if word in answer.text]
-    body = answer.get_json()
-    assert set(body) == {"status", "checks"}
-    assert set(body["checks"]) == CHECKS
-    assert all(set(check) == {"state", "detail"} for check in body["checks"].values())
-    return answer.status_code, body
-
-
-def down(body: dict[str, Any]) -> set[str]:
-    return {name for name, check in body["checks"].items() if check["state"] == "down"}
-
-
-def test_health_says_what_this_is_and_that_it_is_well(gateway: Gateway) -> None:
-    answer = gateway.client.get("/health")
-    assert answer.status_code == 200
-    body = answer.get_json()
-    assert (body.pop("status"), body.pop("service")) == ("healthy", "ml-service")
-    assert [*body] == ["version"]
-    assert all(part.isdigit() for part in body["version"].split("."))
-
-
-def test_a_living_process_says_so(gateway: Gateway) -> None:
-    answer = gateway.client.get("/health/live")
-    assert (answer.status_code, answer.get_json()) == (200, {"status": "alive"})
-
-
-def test_a_service_with_everything_is_ready(platform: Platform) -> None:
-    alien, brazil = platform.title("Alien"), platform.title("Brazil")
-    platform.like(uuid4(), alien, brazil)
-    model = platform.train()
-    gateway = platform.gateway()
-    gateway.parts.workers.beat("a worker")
-    status, body = ready(gateway)
-    assert (status, body["status"], down(body)) == (200, "ready", set())
-    assert model.version in body["checks"]["model"]["detail"]
-    assert "1 alive" in body["checks"]["worker"]["detail"]
-
-
-def test_a_missing_worker_and_a_missing_model_are_shown_and_stop_nobody(gateway: Gateway) -> None:
-    status, body = ready(gateway)
-    assert (status, body["status"], down(body)) == (200, "degraded", {"worker", "model"})
-
-
-def test_a_worker_that_has_fallen_silent_is_missing(platform: Platform, gateway: Gateway) -> None:
-    gateway.parts.workers.beat("a worker")
-    assert "worker" not in down(ready(gateway)[1])
-    platform.sql("jobs_db", "UPDATE workers SET seen_at = now() - interval '1 minute'")
-    assert "worker" in down(ready(gateway)[1])
-
-
-@pytest.mark.parametrize(
-    ("setting", "scheme", "dead", "status"),
-    [
-        ("catalog_db_url", "postgresql", {"catalog_db", "catalogue"}, 503),
-        ("user_db_url", "postgresql", {"user_db"}, 200),
-        ("engagement_db_url", "postgresql", {"engagement_db"}, 200),
-        ("jobs_db_url", "postgresql", {"jobs_db"}, 200),
-        ("redis_url", "redis", {"redis"}, 200),
-        ("broker_url", "redis", {"broker"}, 200),
-    ],
-)
-def test_readiness_shows_what_is_down_and_is_503_only_while_titles_were_never_read(
-    platform: Platform, setting: str, scheme: str, dead: set[str], status: int
-) -> None:
-    gateway = platform.gateway(**{setting: closed(scheme)})
-    for _ in range(3):  # the first answer and those from memory
-        seen, body = ready(gateway)
-        assert (seen, body["status"]) == (status, "unavailable" if status == 503 else "degraded")
-        assert down(body) - {"model", "worker"} == dead
-
-
-@pytest.fixture(scope="module")
-def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgres, Valkey]]:
-    """Servers that these tests may pause."""
-    folder = tmp_path_factory.mktemp("own")
-    with Postgres(folder / "postgres", durable=False) as postgres, Valkey(folder / "valkey") as valkey:
-        yield postgres, valkey
-
-
-@pytest.fixture
-def own_platform(own_servers: tuple[Postgres, Valkey], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    platform = Platform(*own_servers, tmp_path_factory.mktemp("models"))
-    platform.empty()
-    yield platform
-    platform.close()
-
-
-@pytest.fixture
-def paused() -> Iterator[Callable[[Postgres | Valkey], None]]:
-    """Pauses a server until the test is over."""
-    servers: list[Postgres | Valkey] = []
-
-    def pause(server: Postgres | Valkey) -> None:
-        servers.append(server)
-        server.pause()
-
-    yield pause
-    for server in servers:
-        server.resume()
-
-
-@pytest.mark.parametrize(
-    ("server", "dead"),
-    [("postgres", {"user_db", "catalog_db", "engagement_db", "jobs_db"}), ("valkey", {"redis", "broker"})],
-)
-def test_a_server_that_hangs_is_down_within_the_budget_and_up_again_when_it_goes_on(
-    own_platform: Platform, paused: Callable[..., None], server: str, dead: set[str]
-) -> None:
-    gateway = own_platform.gateway(**PATIENT)
-    assert down(ready(gateway)[1]) == {"model", "worker"}
-    paused(getattr(own_platform, server))
-    for _ in range(6):  # more probes than there are threads to wait with
-        seen, body = ready(gateway)
-        assert (seen, body["status"]) == (200, "degraded")
-        assert down(body) - {"model", "worker"} == dead
-        for address in ("/health", "/health/live"):
-            assert gateway.client.get(address).status_code == 200
-    getattr(own_platform, server).resume()
-    wait_for(lambda: down(ready(gateway)[1]) == {"model", "worker"})
-
-
-def test_a_request_to_databases_that_hang_ends_in_503_within_its_bounds(
-    own_platform: Platform, paused: Callable[..., None]
-) -> None:
-    own_platform.title("Alien")
-    gateway = own_platform.gateway(database_statement_seconds=0.5, database_connect_seconds=0.5)
-    paused(own_platform.postgres)
-    asked = time.monotonic()
-    unavailable(gateway.client.get(LIST))
-    unavailable(gateway.client.get(f"/api/jobs/{USER}"))
-    assert time.monotonic() - asked < BOUND
-    own_platform.postgres.resume()
-    wait_for(lambda: gateway.client.get(LIST).status_code == 200)
-
-
-def test_a_request_is_answered_within_its_bounds_while_redis_hangs(
-    own_platform: Platform, paused: Callable[..., None]
-) -> None:
-    own_platform.title("Alien")
-    gateway = own_platform.gateway()
-    paused(own_platform.valkey)
-    asked = time.monotonic()
-    assert gateway.titles(UUID(USER), fresh=False) == ["Alien"]
-    assert time.monotonic() - asked < BOUND
