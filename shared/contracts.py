@@ -52,7 +52,7 @@ def _query_integer(value: object) -> object:
 
 def _instant(value: object) -> object:
     """RFC 3339 with an offset; a number or a time without an offset could mean several moments."""
-    if isinstance(value, datetime):
+    if isinstance(value, datetime) and value.tzinfo is not None:
         return value
     if isinstance(value, str) and _INSTANT.fullmatch(value):
         with contextlib.suppress(ValueError, OverflowError):  # February 30; a moment before the year 1
@@ -63,7 +63,7 @@ def _instant(value: object) -> object:
 def _callback_url(value: object) -> object:
     if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
         parts = urlsplit(value)  # its own error is a ValueError, too
-        if parts.scheme in ("https", "http") and parts.hostname and not parts.username and parts.port != 0:
+        if parts.scheme in ("https", "http") and parts.hostname and "@" not in parts.netloc and parts.port != 0:
             return value
     raise ValueError("not an address such as https://hooks.example.com/done")
 

@@ -46,7 +46,8 @@ class AnnouncementRepository:
         rows = self._ledger.run(
             """
             WITH addressed AS (
-                SELECT job_id, address, coalesce(lower(substring(address FROM '://([^/?#]+)')), address) AS receiver
+                SELECT job_id, address,
+                       coalesce(lower(substring(address FROM '://(?:[^/?#]*@)?([^/?#]+)')), address) AS receiver
                   FROM (SELECT job_id, CASE %(kind)s WHEN 'reply_to' THEN reply_to ELSE callback_url END AS address
                           FROM jobs) AS job
             ), due AS (

@@ -186,6 +186,7 @@ BAD = {
             ("relative", "/done", NOT_AN_ADDRESS),
             ("without-host", "https:///done", NOT_AN_ADDRESS),
             ("user", "https://user:pass@hooks.example.com/", NOT_AN_ADDRESS),
+            ("password", "https://:pass@hooks.example.com/", NOT_AN_ADDRESS),
             ("blank", "https://hooks.example.com/a b", NOT_AN_ADDRESS),
             ("newline", "https://hooks.example.com/\r\nHost: x", NOT_AN_ADDRESS),
             ("port-0", "https://hooks.example.com:0/", NOT_AN_ADDRESS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,73 @@ def test_a_variable_that_makes_no_sense_is_named_and_its_value_is_not(
     assert refusal.value.__suppress_context__
 
 
+SIGNING_KEY = "whsec_" + b64encode(bytes(range(32))).decode()
+CALLBACKS_REFUSED = {
+    "a-path": ("CALLBACK_HOSTS", "hooks.example.com/done"),
+    "a-scheme": ("CALLBACK_HOSTS", "https://hooks.example.com"),
+    "a-user": ("CALLBACK_HOSTS", "hunter2@hooks.example.com"),
+    "a-wildcard": ("CALLBACK_HOSTS", "*.example.com"),
+    "a-dot-at-the-end": ("CALLBACK_HOSTS", "hooks.example.com."),
+    "spaces-for-commas": ("CALLBACK_HOSTS", "hooks.example.com jobs.example.com"),
+    "a-name-not-in-ascii": ("CALLBACK_HOSTS", "bücher.de"),
+    "a-name-that-is-a-number": ("CALLBACK_HOSTS", "2130706433"),
+    "a-shortened-address": ("CALLBACK_HOSTS", "127.1"),
+    "an-octal-address": ("CALLBACK_HOSTS", "0177.0.0.1"),
+    "an-address-out-of-range": ("CALLBACK_HOSTS", "300.1.1.1"),
+    "a-hexadecimal-address": ("CALLBACK_HOSTS", "0x7f000001"),
+    "an-ipv6-address-without-brackets": ("CALLBACK_HOSTS", "2600::1"),
+    "an-ipv6-address-not-as-usual": ("CALLBACK_HOSTS", "[2600:0::1]"),
+    "a-mapped-address": ("CALLBACK_HOSTS", "[::ffff:10.1.2.3]"),
+    "port-zero": ("CALLBACK_HOSTS", "hooks.example.com:0"),
+    "a-port-too-high": ("CALLBACK_HOSTS", "hooks.example.com:65536"),
+    "the-second-entry": ("CALLBACK_HOSTS", "hooks.example.com,hunter 2"),
+    "a-host-for-a-network": ("CALLBACK_NETWORKS", "hooks.example.com"),
+    "a-network-with-host-bits": ("CALLBACK_NETWORKS", "10.1.2.3/16"),
+    "a-network-too-wide": ("CALLBACK_NETWORKS", "10.1.0.0/33"),
+    "the-second-network": ("CALLBACK_NETWORKS", "10.1.0.0/16,hunter2"),
+    "a-secret-without-its-mark": ("CALLBACK_SECRET", SIGNING_KEY.removeprefix("whsec_")),
+    "a-secret-that-is-not-base64": ("CALLBACK_SECRET", "whsec_hunter2!hunter2!hunter2!hunter2!hunter2"),
+    "a-secret-cut-short": ("CALLBACK_SECRET", SIGNING_KEY[:-2]),
+    "a-secret-with-a-space": ("CALLBACK_SECRET", SIGNING_KEY + " "),
+    "nothing-behind-the-mark": ("CALLBACK_SECRET", "whsec_===="),
+    "23-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(23)).decode()),
+    "65-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(65)).decode()),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), CALLBACKS_REFUSED.values(), ids=CALLBACKS_REFUSED)
+def test_a_wrong_setting_of_callbacks_is_named_and_its_value_is_not(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv("CALLBACK_SECRET", SIGNING_KEY)
+    environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=rf"\b{name}: ") as refusal:
+        Settings.from_environment()
+    assert value not in str(refusal.value)
+
+
+def test_hosts_to_call_back_need_a_secret(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("CALLBACK_HOSTS", "hooks.example.com")
+    with pytest.raises(ConfigurationError, match=r"\bCALLBACK_SECRET: .*required with CALLBACK_HOSTS"):
+        Settings.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CALLBACK_HOSTS", "hooks.example.com"),
+        ("CALLBACK_HOSTS", "Hooks.example.com:8443, xn--bcher-kva.de ,my_service,8.8.8.8,10.1.2.3:80,[2600::1]:443"),
+        ("CALLBACK_NETWORKS", "10.1.0.0/16, fd00:1::/32,127.0.0.1"),
+        ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(24)).decode()),
+        ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(64)).decode()),
+    ],
+)
+def test_a_right_setting_of_callbacks_is_taken(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv("CALLBACK_SECRET", SIGNING_KEY)
+    environment.setenv(name, value)
+    assert Settings.from_environment()
+
+
 def test_every_wrong_variable_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("BROKER_URL")
     environment.delenv("MODEL_DIR")
@@ -169,6 +237,7 @@ def test_a_refusal_names_no_password_of_the_variables_that_are_right(environment
 def test_addresses_with_passwords_are_masked_when_settings_are_shown(environment: pytest.MonkeyPatch) -> None:
     settings = Settings.from_environment()
     assert {name for name, field in FIELDS.items() if field.annotation is SecretStr} == {
-        name for name in REQUIRED if name.endswith("_URL")
+        *(name for name in REQUIRED if name.endswith("_URL")),
+        "CALLBACK_SECRET",
     }
     assert "change-me" not in repr(settings) + str(settings.model_dump())

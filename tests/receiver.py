@@ -1,0 +1,142 @@
+"""A receiver of callbacks: a real HTTP or HTTPS server on 127.0.0.1 that answers as a test tells it to."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import standardwebhooks
+
+Answer = Callable[[BaseHTTPRequestHandler, threading.Event], None]
+"""Answers one request; the event is set when the receiver closes."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that came in."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    def verified(self, secret: str) -> Any:
+        """Its document, once the signature is right."""
+        return standardwebhooks.Webhook(secret).verify(self.body, self.headers)
+
+
+class Receiver:
+    """Gives the answers in turn, and the last one for ever."""
+
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
+        self.calls: list[Call] = []
+        self._answers = list(answers) or [status(204)]
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                receiver._answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing to say."""
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A caller that hangs up is what many tests are about."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True)
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        with self._lock:
+            self.calls.append(Call(request.path, dict(request.headers), body))
+            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        answer(request, self._closing)
+
+    def __enter__(self) -> Receiver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def status(code: int, **headers: str) -> Answer:
+    """A status, with a short body; `Retry_After` is Retry-After."""
+
+    def answer(request: BaseHTTPRequestHandler, _: threading.Event) -> None:
+        request.send_response(code)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        body = b"" if code == 204 else b"so be it"
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def hang(_: BaseHTTPRequestHandler, closing: threading.Event) -> None:
+    """No answer at all."""
+    closing.wait()
+
+
+def hang_up(request: BaseHTTPRequestHandler, _: threading.Event) -> None:
+    """The connection is closed instead."""
+    request.close_connection = True
+
+
+def trickle(request: BaseHTTPRequestHandler, closing: threading.Event) -> None:
+    """A byte now and then, and never an end: a socket's own timeout sees nothing wrong with it."""
+    with contextlib.suppress(OSError):
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not closing.wait(0.02):
+            request.wfile.write(b"z")
+
+
+def continue_for_ever(request: BaseHTTPRequestHandler, closing: threading.Event) -> None:
+    """One provisional answer after the other."""
+    with contextlib.suppress(OSError):
+        while not closing.wait(0.001):
+            request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def endless_headers(request: BaseHTTPRequestHandler, closing: threading.Event) -> None:
+    """More headers than anybody needs."""
+    with contextlib.suppress(OSError):
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not closing.is_set():
+            request.wfile.write(b"X-More: of the same\r\n" * 1000)
+
+
+def huge(request: BaseHTTPRequestHandler, closing: threading.Event) -> None:
+    """Success, and a body without end."""
+    with contextlib.suppress(OSError):
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not closing.is_set():
+            request.wfile.write(b"z" * 65_536)
+
+
+def raw(text: bytes) -> Answer:
+    """Exactly this, and then the end."""
+
+    def answer(request: BaseHTTPRequestHandler, _: threading.Event) -> None:
+        request.wfile.write(text)
+        request.close_connection = True
+
+    return answer

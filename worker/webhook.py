@@ -1,0 +1,201 @@
+"""Tells a receiver over HTTP, signed by the Standard Webhooks scheme (https://www.standardwebhooks.com).
+
+The receiver's name is looked up once, and the address that was checked is the one that is called: a name that stands
+for another address a moment later (DNS rebinding) gains nothing. Redirects are not followed, proxies not used, and of
+the answer only the status and Retry-After count: its body is not read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Final
+
+import standardwebhooks
+
+from shared import __version__
+from shared.callbacks import CallbackPolicy, CallbackTarget
+from shared.errors import InvalidRequest, ServiceError
+
+_LONGEST_RETRY_AFTER: Final = 3600.0  # s
+
+Resolve = Callable[[str], Sequence[str]]
+"""A host's IP addresses, best first. Raises OSError."""
+
+
+class CallbackFailed(ServiceError):
+    """The receiver was not told this time."""
+
+    def __init__(self, problem: str, retry_after: float = 0.0) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after  # s; the receiver asked not to be called before
+
+
+class CallbackRefused(CallbackFailed):
+    """The receiver must not be called, now or later."""
+
+
+def resolve(host: str) -> list[str]:
+    """Ask the operating system. Raises OSError."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+class Webhook:
+    """Calls receivers that the policy permits, each call bounded."""
+
+    def __init__(self, policy: CallbackPolicy, secret: str, *, seconds: float, resolve: Resolve = resolve) -> None:
+        """secret: whsec_ and base64. seconds: bound of a whole call."""
+        self._policy = policy
+        self._secret = secret
+        self._seconds = seconds
+        self._resolve = resolve
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Reading the machine's authorities takes long; without callbacks nobody needs them."""
+        return ssl.create_default_context()
+
+    def send(self, url: str, message_id: str, body: bytes, at: datetime) -> None:
+        """POST a JSON document. message_id: the same for each try, so that the receiver can drop repeats.
+        at: now, aware.
+
+        Returns once the receiver answers 2xx. Raises CallbackFailed for everything else, and when it took longer than
+        its bound, however the time was spent; CallbackRefused when it answers 410 or may not be called.
+        """
+        deadline = _Deadline(self._seconds)
+        try:
+            self._policy.check_host(url)
+            target = CallbackTarget.parse(url)
+            headers = self._headers(message_id, body, at)
+            with self._connection(target, deadline) as connection:
+                connection.request("POST", target.resource, body=body, headers=headers)
+                with connection.getresponse() as answer:
+                    deadline.remaining()  # headers that were cut off look like headers that have ended
+                    _judge(answer, at)
+        except InvalidRequest as error:
+            raise CallbackRefused(str(error)) from error
+        except OSError as error:
+            raise CallbackFailed(deadline.reason or str(error) or type(error).__name__) from error
+        except HTTPException as error:
+            raise CallbackFailed(deadline.reason or f"the answer is no HTTP: {type(error).__name__}") from error
+
+    def _headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
+        signer = standardwebhooks.Webhook(self._secret)
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": f"ml-service/{__version__}",
+            "Connection": "close",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": signer.sign(message_id, at.astimezone(UTC), body.decode()),
+        }
+
+    @contextlib.contextmanager
+    def _connection(self, target: CallbackTarget, deadline: _Deadline) -> Iterator[HTTPConnection]:
+        """A connection to the address that was checked, under the target's name."""
+        address = self._address(target, deadline)
+        with (
+            socket.create_connection((address, target.port), timeout=deadline.remaining()) as plain,
+            deadline.cuts(plain),
+        ):
+            connection: HTTPConnection
+            if target.encrypted:
+                connection = HTTPSConnection(target.host, target.port, context=self._tls)
+                connection.sock = self._tls.wrap_socket(plain, server_hostname=target.host)
+            else:
+                connection = HTTPConnection(target.host, target.port)
+                connection.sock = plain
+            with contextlib.closing(connection):
+                yield connection
+
+    def _address(self, target: CallbackTarget, deadline: _Deadline) -> str:
+        """The first permitted address of the target's host.
+
+        Nothing can interrupt the resolver, so it has a thread of its own, which is left behind when it takes too long
+        and ends with the resolver's own bound (resolv.conf: by default 5 s, twice for each name server).
+        """
+        answer: Future[Sequence[str]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._resolve(target.host))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, name="callback-resolver", daemon=True).start()
+        found = answer.result(timeout=deadline.remaining())
+        for address in found:
+            if self._policy.permits(address, encrypted=target.encrypted):
+                return address
+        raise CallbackFailed(f"no address of {target.host} may be called with {target.scheme}: {', '.join(found)}")
+
+
+class _Deadline:
+    """The end of a call."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds that are left, more than none. Raises TimeoutError."""
+        if (left := self._end - time.monotonic()) <= 0:
+            raise TimeoutError
+        return left
+
+    @property
+    def reason(self) -> str | None:
+        """What to say when the time is over, None before."""
+        return f"it took longer than {self._seconds:g} s" if time.monotonic() >= self._end else None
+
+    @contextlib.contextmanager
+    def cuts(self, connection: socket.socket) -> Iterator[None]:
+        """Shut the connection down under its user when the time is over: a socket's own timeout bounds only the pause
+        between two bytes."""
+        with socket.socket(fileno=os.dup(connection.fileno())) as same:  # TLS takes the descriptor away from the first
+
+            def cut() -> None:
+                with contextlib.suppress(OSError):  # it is closed already
+                    same.shutdown(socket.SHUT_RDWR)
+
+            timer = threading.Timer(self.remaining(), cut)
+            timer.daemon = True
+            timer.start()
+            try:
+                yield
+            finally:
+                timer.cancel()
+                timer.join()
+
+
+def _judge(answer: HTTPResponse, at: datetime) -> None:
+    if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    problem = f"it answered {answer.status}"
+    if answer.status == HTTPStatus.GONE:
+        raise CallbackRefused(problem)
+    later = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    raise CallbackFailed(problem, _seconds_until(answer.getheader("Retry-After", ""), at) if later else 0.0)
+
+
+def _seconds_until(retry_after: str, at: datetime) -> float:
+    """A Retry-After header, which is a number or a date, in seconds, at most an hour; 0 when it makes no sense."""
+    try:
+        if retry_after.isdecimal():
+            seconds = float(retry_after)
+        else:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - at.timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
