@@ -5,14 +5,17 @@ The values come from measurement: with Celery's own, publishing to a stalled bro
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from http import HTTPStatus
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.connection import Connection
+from kombu.entity import PERSISTENT_DELIVERY_MODE
 from kombu.exceptions import KombuError
 
-from shared.bounded_calls import BoundedCalls
 from shared.contracts import CHUNK_TASK, DEAD_SUFFIX, QUEUE, WORK_QUEUE
 from shared.errors import BrokerUnavailable
 from shared.job_states import ChunkRef
@@ -20,10 +23,20 @@ from shared.publishing import Publish
 from shared.settings import Settings
 
 _SOCKET_SECONDS: Final = 5.0  # a connection that says nothing for longer is dropped
-_HEARTBEAT_SECONDS: Final = 10  # RabbitMQ; after two without a word a connection is dropped
-_LONGEST_RESTORE_PAUSE: Final = 10.0  # s between looks for messages that a worker took and never acknowledged
+_HEARTBEAT_SECONDS: Final = 10  # RabbitMQ: two without a word, and a connection is dropped
+_RESTORE_SECONDS: Final = 10.0  # Redis: at most so long between looks for messages that were taken and not acknowledged
+_DELIVERIES: Final = 1_000_000  # RabbitMQ: of one message; it is put back whenever the ledger is down or full
 _RETRY_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
-_DELIVERIES: Final = 1_000_000  # RabbitMQ; a message goes back whenever the ledger is down or full, so: hardly a limit
+
+_REPLIES_KEPT: Final = 10_000
+_QUORUM: Final[dict[str, Any]] = {"x-queue-type": "quorum"}
+
+InTime = Callable[[], bool]
+"""Whether there is time left."""
+
+Send = Callable[[str, bytes, int], None]
+"""Puts a JSON document, as it is and not as a task, on a queue, where it lives for so many seconds, within a bounded
+time. Raises BrokerUnavailable."""
 
 
 def celery_app(settings: Settings, name: str) -> Celery:
@@ -33,12 +46,13 @@ def celery_app(settings: Settings, name: str) -> Celery:
     app = Celery(name, broker=url, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
-        task_queues=[_queue(name, quorum=rabbitmq) for name in (QUEUE, WORK_QUEUE)],
+        task_default_exchange="",  # the one that every queue is bound to by its name, so there are no bindings to keep
+        task_queues={queue: _queue(queue, quorum=rabbitmq) for queue in (QUEUE, WORK_QUEUE)},
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
         enable_utc=True,
-        broker_connection_timeout=settings.publish_seconds,  # the bound of a whole publish, too
+        broker_connection_timeout=settings.publish_seconds,  # also the bound of whatever `within` does
         broker_connection_max_retries=None,  # a worker waits for its broker for ever
         broker_connection_retry_on_startup=True,
         broker_heartbeat=_HEARTBEAT_SECONDS,
@@ -50,12 +64,11 @@ def celery_app(settings: Settings, name: str) -> Celery:
 
 
 def publisher(app: Celery) -> Publish:
-    """A function that puts chunks on the queue, all of them within PUBLISH_SECONDS. It raises BrokerUnavailable when
-    that time is over; some may have been sent then."""
-    calls = _calls(app)
+    """A function that puts chunks on the queue, all of them within PUBLISH_SECONDS. It raises BrokerUnavailable; some
+    may have been sent even so."""
 
     def publish(refs: Sequence[ChunkRef]) -> None:
-        def send(in_time: Callable[[], bool]) -> None:
+        def send(in_time: InTime) -> None:
             with app.producer_or_acquire() as producer:
                 for ref in refs:
                     if not in_time():
@@ -69,17 +82,133 @@ def publisher(app: Celery) -> Publish:
                         confirm_timeout=_SOCKET_SECONDS,
                     )
 
-        _bounded(app, calls, send)
+        within(app, send)
 
     return publish
+
+
+def reply_sender(app: Celery) -> Send:
+    """A function that puts documents on queues whose readers are strangers. A queue keeps the newest 10,000, and goes
+    when nothing was put there for the seconds given."""
+
+    def send(queue: str, document: bytes, seconds: int) -> None:
+        limits = {"x-max-length": _REPLIES_KEPT, "x-expires": seconds * 1000}
+        within(app, lambda _: _put(app, queue, document, most=_REPLIES_KEPT, seconds=seconds, rabbitmq=limits))
+
+    return send
+
+
+def dead_letter_sender(app: Celery, *, most: int) -> Send:
+    """A function that puts dead letters on their queue, which keeps the newest `most`. They live for the seconds given,
+    on Redis until the youngest of them is as old."""
+
+    def send(queue: str, document: bytes, seconds: int) -> None:
+        limits = {"x-max-length": most, "x-message-ttl": seconds * 1000}
+        within(app, lambda _: _put(app, queue, document, most=most, seconds=seconds, rabbitmq=limits))
+
+    return send
 
 
 def ping(app: Celery) -> None:
     """Open a channel to the broker, which asks it for an answer. Raises BrokerUnavailable."""
 
-    def ask(_: Callable[[], bool]) -> None:
+    def ask(_: InTime) -> None:
         with app.connection_for_write() as connection:
             connection.ensure_connection(**_RETRY_ONCE)
-            connection.channel().close()
+            with connection.channel():
+                return
 
-    _bounded(app, _calls(app), ask)
+    within(app, ask)
+
+
+def within(app: Celery, work: Callable[[InTime], None]) -> None:
+    """Do something with the broker, in PUBLISH_SECONDS at most. Raises BrokerUnavailable.
+
+    In a thread of its own, because nothing else bounds the whole: each connect, handshake, reply and retry has a time
+    of its own, and looking up a host's name has none. A thread that is given up ends with the socket's time-outs.
+    """
+    seconds: float = app.conf.broker_connection_timeout
+    errors = _errors(app)
+    outcome: Future[None] = Future()
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            work(lambda: not over.is_set())
+            outcome.set_result(None)
+        except Exception as error:  # raised again below, in the caller's thread
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="broker", daemon=True).start()
+    try:
+        outcome.result(timeout=seconds)
+    except errors as error:
+        over.set()
+        reason = str(error) or f"no answer within {seconds:g} s"
+        raise BrokerUnavailable(f"the broker is unavailable: {reason}") from error
+
+
+def _put(app: Celery, queue: str, document: bytes, *, most: int, seconds: int, rabbitmq: dict[str, int]) -> None:
+    """Put a document on a queue. rabbitmq: the limits of a queue that is not there yet, as RabbitMQ takes them."""
+    with app.connection_or_acquire() as connection:
+
+        def put_on_redis() -> None:
+            with connection.default_channel.conn_or_acquire() as redis, redis.pipeline() as transaction:
+                transaction.lpush(queue, document).ltrim(queue, 0, most - 1).expire(queue, seconds).execute()
+
+        def put_on_rabbitmq() -> None:
+            try:
+                with connection.channel() as channel:
+                    channel.queue_declare(queue, passive=True)
+            except connection.channel_errors as error:
+                if error.code == HTTPStatus.NOT_FOUND:  # what there is stays as it is, though it be another's own
+                    with connection.channel() as channel:
+                        channel.queue_declare(queue, durable=True, auto_delete=False, arguments=_QUORUM | rabbitmq)
+            with connection.channel() as channel:
+                channel.basic_publish(
+                    channel.prepare_message(
+                        document,
+                        content_type="application/json",
+                        content_encoding="utf-8",
+                        properties={"delivery_mode": PERSISTENT_DELIVERY_MODE},
+                    ),
+                    routing_key=queue,
+                    confirm_timeout=_SOCKET_SECONDS,
+                )
+
+        connection.ensure_connection(**_RETRY_ONCE)  # one that was closed goes back to the pool as it is
+        put = put_on_rabbitmq if connection.transport.driver_type == "amqp" else put_on_redis
+        connection.ensure(connection, put, **_RETRY_ONCE)()
+
+
+def _errors(app: Celery) -> tuple[type[Exception], ...]:
+    """What Celery, kombu and the broker's client library raise when the broker does not do what it should."""
+    connection: Connection = app.connection_for_write()
+    return KombuError, OSError, *connection.connection_errors, *connection.channel_errors
+
+
+def _queue(name: str, *, quorum: bool) -> dict[str, Any]:
+    """A queue as Celery is told of it."""
+    arguments = _QUORUM | {
+        "x-delivery-limit": _DELIVERIES,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": name + DEAD_SUFFIX,
+    }
+    return {"routing_key": name, "queue_arguments": arguments if quorum else None}
+
+
+def _redis_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "visibility_timeout": settings.lease_seconds,  # then the message comes back; the ledger makes that harmless
+        "unacked_restore_interval": min(_RESTORE_SECONDS, settings.lease_seconds / 2),
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": _RESTORE_SECONDS,  # of the lock for it, which stays when its holder or Redis dies
+        "socket_timeout": _SOCKET_SECONDS,
+        "socket_connect_timeout": settings.publish_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": _SOCKET_SECONDS,
+    }
+
+
+def _rabbitmq_options() -> dict[str, Any]:
+    return {"confirm_publish": True, "read_timeout": _SOCKET_SECONDS, "write_timeout": _SOCKET_SECONDS}

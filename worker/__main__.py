@@ -11,8 +11,7 @@ from shared.model import ModelStore
 from shared.parts import Databases
 from shared.settings import Settings
 from shared.telemetry import configure_logging
-from worker.app import create_app
-from worker.pulse import pulse
+from worker.app import Worker
 from worker.training.train import train
 
 
@@ -41,14 +40,7 @@ def _run(settings: Settings, chosen: argparse.Namespace) -> int:
             print("worker: --concurrency must be 1 to 64", file=sys.stderr)
             return 2
         settings = settings.model_copy(update={"worker_concurrency": chosen.concurrency})
-    app = create_app(settings)
-    if chosen.pulse is not None:
-        app.steps["consumer"].add(pulse(chosen.pulse))
-    app.worker_main(
-        ["worker", "--loglevel", settings.log_level, "--hostname", chosen.name,
-         "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    )  # fmt: skip
-    return 0
+    return Worker(settings).run(hostname=chosen.name, pulse_file=chosen.pulse)
 
 
 def _train(settings: Settings) -> int:

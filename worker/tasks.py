@@ -1,52 +1,95 @@
 """The tasks: a message's arguments as a contract, one call, done. What a message asks for is in shared/contracts.py.
 
-A task never retries itself: what is not done is in the ledger, and the reconciler wakes somebody up for it.
+A task never retries itself: a chunk that is not done is in the ledger, and somebody is woken up for it; a batch that is
+not in the ledger yet is put back on the queue.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
 
+import orjson
 from celery import Celery
+from celery.exceptions import Reject, SoftTimeLimitExceeded
+from celery.worker.request import Request
+from pydantic import TypeAdapter, ValidationError
 
-from shared.contracts import BATCH_TASK, CHUNK_TASK, TRAIN_TASK, BatchMessage, ChunkMessage, parse
-from shared.errors import DatabaseUnavailable, InvalidRequest, JobNotFound, NothingToTrainOn
-from shared.job_states import ChunkRef
+from shared.contracts import (
+    BATCH_TASK,
+    CHUNK_TASK,
+    QUEUE,
+    TRAIN_TASK,
+    Addressed,
+    BatchMessage,
+    CallbackUrl,
+    ChunkMessage,
+    ReplyQueue,
+    parse,
+)
+from shared.errors import (
+    DatabaseUnavailable,
+    IdempotencyMismatch,
+    InvalidRequest,
+    JobNotFound,
+    NothingToTrainOn,
+    QueueFull,
+)
+from shared.job_states import Announce, ChunkRef, Order
 from shared.parts import Parts
+from worker.dead_letters import DeadLetters
 from worker.training.train import train
 
-_CHUNK_LIMITS = {"soft_time_limit": 100, "time_limit": 110}  # s, within the lease
-_TRAINING_LIMITS = {"soft_time_limit": 3600, "time_limit": 3660}  # s
-_LEDGER_DOWN = {"max_retries": None, "countdown": 5}  # s
+_SOFT, _HARD = 0.75, 0.9  # of the lease: a chunk that takes longer is ended before somebody else may take it
+_TRAINING_LIMITS: Final = {"soft_time_limit": 3600, "time_limit": 3660}  # s
+_FULL_SECONDS: Final = 0.5  # pause before a batch that the ledger has no room for goes back; chunks get on meanwhile
 
 _log = logging.getLogger(__name__)
 
 
-def register(app: Celery, parts: Callable[[], Parts]) -> None:
-    """Add the tasks to the application. parts: gives the running process's parts."""
+def register(
+    app: Celery,
+    parts: Callable[[], Parts],
+    dead_letters: DeadLetters,
+    *,
+    worker: str,
+    lease_seconds: float,
+    request: type[Request],
+) -> None:
+    """Add the tasks to the application. parts: gives the running process's. worker: the name that chunks are claimed
+    under. request: how the worker's first process follows what becomes of a message."""
 
-    def batch(task: Any, /, *args: Any, **arguments: Any) -> None:
+    def batch(task: Any, /, **arguments: Any) -> None:
         """Accept a batch that another service published; its chunks then run like any other's."""
         settings = parts().settings
         try:
-            message = parse(BatchMessage, _keywords(args, arguments), most_users=settings.job_users)
-            parts().jobs.submit(message.user_ids, limit=message.limit, job_id=message.job_id)
-        except InvalidRequest as error:
-            _log.error("message %s is refused: %s", task.request.id, error)
-        except DatabaseUnavailable as error:  # nothing is written yet, so the message is all there is
-            raise task.retry(exc=error, **_LEDGER_DOWN) from error
+            _accept(parts(), arguments)
+        except QueueFull:
+            _put_back(_FULL_SECONDS)
+        except DatabaseUnavailable as error:
+            _log.warning("message %s goes back on the queue: %s", task.request.id, error)
+            _put_back(settings.retry_pause_seconds)
+        except SoftTimeLimitExceeded:
+            _put_back(0)
+        except Exception as error:  # a defect; kept out of the queue, where it would come again and again
+            _log.exception("message %s could not be accepted", task.request.id)
+            problem = f"{type(error).__name__} while it was accepted; the worker's log has the details"
+            if not dead_letters.put(QUEUE, orjson.dumps(arguments), problem):
+                _put_back(settings.retry_pause_seconds)
 
-    def chunk(task: Any, /, *args: Any, **arguments: Any) -> None:
+    def chunk(_: Any, /, **arguments: Any) -> None:
         """Do one chunk of a job that is in the ledger."""
+        message = parse(ChunkMessage, arguments)
         try:
-            message = parse(ChunkMessage, _keywords(args, arguments))
-            parts().jobs.work(ChunkRef(message.job_id, message.chunk_no))
-        except (InvalidRequest, JobNotFound) as error:
-            _log.error("message %s is refused: %s", task.request.id, error)
+            parts().jobs.work(ChunkRef(message.job_id, message.chunk_no), worker)
+        except JobNotFound as error:
+            _log.info("nothing to do: %s", error)
         except DatabaseUnavailable as error:
             _log.warning("the ledger does not answer, the reconciler will see to it: %s", error)
+        except Exception:  # noted in the ledger; for Celery to see, a MemoryError would end the worker
+            _log.exception("chunk %s of job %s failed", message.chunk_no, message.job_id)
 
     def train_model() -> None:
         """Train on everything in engagement_db and make the result current."""
@@ -55,13 +98,41 @@ def register(app: Celery, parts: Callable[[], Parts]) -> None:
         except NothingToTrainOn as error:
             _log.warning("no new model: %s", error)
 
-    app.task(batch, name=BATCH_TASK, bind=True, **_CHUNK_LIMITS)
-    app.task(chunk, name=CHUNK_TASK, bind=True, **_CHUNK_LIMITS)
-    app.task(train_model, name=TRAIN_TASK, **_TRAINING_LIMITS)
+    limits = {"soft_time_limit": _SOFT * lease_seconds, "time_limit": _HARD * lease_seconds}
+    in_the_end = {"bind": True, "acks_late": True, "Request": request}
+    app.task(batch, name=BATCH_TASK, reject_on_worker_lost=True, acks_on_timeout=False, **in_the_end, **limits)
+    app.task(chunk, name=CHUNK_TASK, **in_the_end, **limits)
+    app.task(train_model, name=TRAIN_TASK, acks_late=False, **_TRAINING_LIMITS)  # it may outlast what is unacknowledged
 
 
-def _keywords(args: tuple[Any, ...], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a message, which must all be named."""
-    if args:
-        raise InvalidRequest("arguments must be given by name (kwargs), not by place (args)")
-    return arguments
+def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:
+    """Make a job of a message, if only a rejected one. Raises QueueFull, DatabaseUnavailable."""
+    job_id = parse(Addressed, arguments).job_id
+    try:
+        message = parse(BatchMessage, arguments, most_users=parts.settings.job_users)
+        order = Order(message.user_ids, message.limit, message.deadline, message.announce)
+        parts.jobs.submit(order, job_id=job_id)
+    except IdempotencyMismatch as error:
+        _log.warning("a message is ignored: %s", error)
+    except InvalidRequest as error:
+        _log.warning("job %s is rejected: %r", job_id, str(error))
+        parts.jobs.reject(job_id, error, _announce(arguments))
+
+
+def _announce(arguments: Mapping[str, Any]) -> Announce:
+    """Who is told of a rejected job: whatever of that is valid by itself."""
+    found: dict[str, str] = {}
+    for name, adapter in _ANNOUNCED.items():
+        try:
+            found[name] = adapter.validate_python(arguments[name])
+        except (KeyError, ValidationError):
+            continue
+    return Announce(**found)
+
+
+_ANNOUNCED: Final = {"reply_to": TypeAdapter(ReplyQueue), "callback_url": TypeAdapter(CallbackUrl)}
+
+
+def _put_back(pause_seconds: float) -> NoReturn:
+    time.sleep(pause_seconds)
+    raise Reject(requeue=True)
