@@ -15,22 +15,26 @@ _log = logging.getLogger(__name__)
 class Availability:
     """Whether one dependency is up, as seen by this process."""
 
-    def __init__(self, name: str, pause_seconds: float) -> None:
+    def __init__(self, name: str, pause_seconds: float, *, attempt_seconds: float = 0.0) -> None:
+        """pause_seconds: between a failure and the next attempt. attempt_seconds: the longest that one takes; meanwhile
+        nobody makes another."""
         self._name = name
         self._pause = pause_seconds
+        self._attempt = max(pause_seconds, attempt_seconds)
         self._lock = threading.Lock()
         self._down_since: float | None = None
         self._try_again_at = 0.0
 
     def worth_trying(self) -> bool:
-        """True when it is up, or when this caller should find out: after each pause, one caller is let through."""
+        """True when it is up, or when this caller should find out: after each pause, one caller is let through, and no
+        other before it has said how it went or had the time to."""
         with self._lock:
             if self._down_since is None:
                 return True
             now = time.monotonic()
             if now < self._try_again_at:
                 return False
-            self._try_again_at = now + self._pause
+            self._try_again_at = now + self._attempt
             return True
 
     def failed(self, reason: object) -> None:

@@ -1,4 +1,4 @@
-"""Bounded connections to PostgreSQL. The only room that knows psycopg2; its errors become ours here and nowhere else.
+"""Bounded connections to PostgreSQL. The only room that knows psycopg2, with database_errors.py beside it.
 
 Every wait has an end that the server need not agree to: queries run on psycopg2's asynchronous connections, which are
 polled against a deadline, so that a server that is stopped or cut off holds a request no longer than one that says no.
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
-from psycopg2 import errors as pg
 from psycopg2 import extensions, extras
 
 from shared.availability import Availability
+from shared.database_errors import Broken, translated
 from shared.errors import DatabaseUnavailable, PoolExhausted, SlowStatement
 from shared.stall_guard import Sink, StallGuard
 
@@ -42,6 +42,12 @@ class Bounds:
     statement: float
     bulk: float
     pause: float
+
+    @property
+    def longest(self) -> float:
+        """One query of a request, with all that can come before it: waiting for a connection, finding it dead, making
+        another."""
+        return self.checkout + 2 * (self.connect + _GRACE_SECONDS) + self.statement + _GRACE_SECONDS
 
 
 class Session:
@@ -87,10 +93,10 @@ class Database:
         self._slots = threading.BoundedSemaphore(bounds.connections)
         self._idle: deque[Session] = deque()
         self._process = os.getpid()
-        self._availability = Availability(name, bounds.pause)
+        self._availability = Availability(name, bounds.pause, attempt_seconds=bounds.longest)
 
     def fetch(self, sql: str, parameters: Parameters | None = None, *, bulk: bool = False) -> list[Row]:
-        """One reading statement, all its rows; tried once more on a fresh connection when a kept one broke.
+        """One reading statement, all its rows; tried once more on a fresh connection when a kept one broke soon.
 
         bulk: bound it by the time for chunks and refreshes, not by a request's.
 
@@ -104,11 +110,14 @@ class Database:
         self._ask("SELECT 1", None, bulk=False)
 
     def _ask(self, sql: str, parameters: Parameters | None, *, bulk: bool) -> list[Row]:
+        started = time.monotonic()
         with self._noted():
             try:
                 return self._fetch(sql, parameters, bulk=bulk)
-            except _Broken:
+            except Broken:
                 self._drop_idle()  # what broke one, a restart of the server say, broke them all
+                if self._late(started):
+                    raise
                 return self._fetch(sql, parameters, bulk=bulk)
 
     @contextmanager
@@ -116,12 +125,19 @@ class Database:
         """Note whether the server answered."""
         try:
             yield
-        except (PoolExhausted, SlowStatement, _Interrupted):  # busy, slow or restarted is not down
+        except SlowStatement:  # it took the trouble to say so
+            self._availability.answered()
+            raise
+        except (PoolExhausted, _Interrupted):  # busy or restarted is not down
             raise
         except DatabaseUnavailable as error:
             self._availability.failed(error)
             raise
         self._availability.answered()
+
+    def _late(self, started: float) -> bool:
+        """Whether it is too late to try again: who asked has waited long enough."""
+        return time.monotonic() - started > self.bounds.connect
 
     def _refuse_while_down(self) -> None:
         if not self._availability.worth_trying():
@@ -147,21 +163,22 @@ class Database:
         DatabaseUnavailable, also at once while the database is known to be down; PoolExhausted.
         """
         self._refuse_while_down()
-        begun = False
+        started, begun = time.monotonic(), False
         with self._noted():
             for last_try in (False, True):
                 try:
                     with self._checkout() as session:
                         session.run("BEGIN", seconds=self.bounds.statement)
                         begun = True
+                        self._availability.answered()  # however the block ends
                         yield session
                         session.run("COMMIT", seconds=self.bounds.statement)
                         return
-                except _Broken as error:
+                except Broken as error:
                     self._drop_idle()
                     if begun:
-                        raise _Interrupted(self.name, "the connection broke within a transaction") from error
-                    if last_try:
+                        raise _Interrupted(self.name, f"a transaction was broken off: {error.reason}") from error
+                    if last_try or self._late(started):
                         raise
 
     def copy(self, sql: str, sink: Sink) -> None:
@@ -170,7 +187,7 @@ class Database:
         The whole may take as long as it takes, but no pause may be longer than the bulk bound.
         Raises DatabaseUnavailable.
         """
-        with _translated(self.name):
+        with translated(self.name, writes=not self._read_only):
             connection = psycopg2.connect(
                 self._url,
                 connect_timeout=max(2, round(self.bounds.connect)),  # libpq takes whole seconds, at least 2
@@ -198,7 +215,7 @@ class Database:
             )
         session = None
         try:
-            with _translated(self.name):
+            with translated(self.name, writes=not self._read_only):
                 session = self._kept() or self._connect()
                 yield session
         finally:
@@ -211,19 +228,19 @@ class Database:
 
     def _kept(self) -> Session | None:
         """The idle connection used last, if it is alive."""
-        while True:
-            try:
-                session = self._idle.pop()
-            except IndexError:
-                return None
-            if time.monotonic() - session.used_at < _IDLE_CHECK_SECONDS:
-                return session
-            try:
-                session.run("SELECT 1", seconds=self.bounds.connect)
-            except (psycopg2.Error, DatabaseUnavailable):
-                session.close()
-            else:
-                return session
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            return None
+        if time.monotonic() - session.used_at < _IDLE_CHECK_SECONDS:
+            return session
+        try:
+            session.run("SELECT 1", seconds=self.bounds.connect)
+        except (psycopg2.Error, DatabaseUnavailable):
+            session.close()
+            self._drop_idle()  # the others have been idle for longer; asking each would take too long
+            return None
+        return session
 
     def _connect(self) -> Session:
         connection = psycopg2.connect(
@@ -257,10 +274,6 @@ class Database:
                 return
 
 
-class _Broken(DatabaseUnavailable):
-    """The connection broke under us: a fresh one may do better."""
-
-
 class _Interrupted(DatabaseUnavailable):
     """The connection broke within a transaction, which is undone; the server may be well."""
 
@@ -272,45 +285,10 @@ def wait(connection: extensions.connection, seconds: float, name: str) -> None:
     be taken for another's.
     """
     deadline = time.monotonic() + seconds + _GRACE_SECONDS
-    poller = select.poll()
     while (state := connection.poll()) != extensions.POLL_OK:
+        poller = select.poll()  # a new one each time: while it connects, the socket may become another
         poller.register(connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
         remaining = deadline - time.monotonic()
         if remaining <= 0 or not poller.poll(remaining * 1000):
             connection.close()
             raise DatabaseUnavailable(name, f"no answer within {seconds:g} s")
-
-
-# A table, a column or a right is missing, or a column has another type: theirs to mend, and then it works.
-_NOT_AS_ASKED = (
-    pg.InsufficientPrivilege,
-    pg.InvalidPassword,
-    pg.InvalidSchemaName,
-    pg.UndefinedTable,
-    pg.UndefinedColumn,
-    pg.UndefinedFunction,  # an operator or function for a column's type
-    pg.DatatypeMismatch,
-    pg.CannotCoerce,
-    pg.InvalidTextRepresentation,
-)
-
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    """psycopg2's errors as ours. A wrong statement is our own defect and leaves as it is."""
-    try:
-        yield
-    except pg.QueryCanceled as error:
-        raise SlowStatement(name, "the query took longer than its bound") from error
-    except _NOT_AS_ASKED as error:
-        raise DatabaseUnavailable(name, f"it is not as docs/INTEGRATION.md asks: {_first_line(error)}") from error
-    except (psycopg2.OperationalError, psycopg2.InterfaceError, pg.AdminShutdown) as error:
-        raise _Broken(name, _first_line(error)) from error
-    except psycopg2.DatabaseError as error:
-        if type(error) is not psycopg2.DatabaseError:
-            raise
-        raise _Broken(name, _first_line(error)) from error  # libpq's own, of a connection that was cut within a COPY
-
-
-def _first_line(error: psycopg2.Error) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

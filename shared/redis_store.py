@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, cast
 
 import redis
+from redis._parsers import _HiredisParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.availability import Availability
 from shared.errors import CacheUnavailable
 
+_exchange: Final = threading.local()  # .ends: when the running thread's exchange must be over, by the monotonic clock
+
 
 class RedisStore:
-    """A bounded client: no wait longer than its timeout, none at all while Redis is known to be down."""
+    """A bounded client: no exchange longer than its time, none at all while Redis is known to be down."""
 
     def __init__(self, url: str, *, timeout_seconds: float, pause_seconds: float, connections: int) -> None:
+        """timeout_seconds: for an exchange; and once more when a connection has to be made for it."""
+        self._timeout = timeout_seconds
         self._client = redis.Redis.from_url(
             url,
             socket_timeout=timeout_seconds,
@@ -24,49 +32,60 @@ class RedisStore:
             socket_keepalive=True,
             health_check_interval=15,
             max_connections=connections,
-            retry=Retry(NoBackoff(), 1),  # a connection that a restart of Redis broke is replaced at once
-            retry_on_error=[redis.ConnectionError],
+            # A connection that a restart of Redis broke is replaced at once; after a time-out there is no time left.
+            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+            parser_class=_PromptParser,
         )
-        self._availability = Availability("Redis", pause_seconds)
+        self._availability = Availability("Redis", pause_seconds, attempt_seconds=2 * timeout_seconds)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The keys' values in order, None for one that is not there. Raises CacheUnavailable."""
-        self._check()
-        try:
-            values = cast("list[bytes | None]", self._client.mget(keys)) if keys else []
-        except redis.RedisError as error:
-            raise self._failed(error) from error
-        self._availability.answered()
-        return values
+        self._refuse_while_down()
+        with self._bounded():
+            return cast("list[bytes | None]", self._client.mget(keys)) if keys else []
 
     def set_many(self, values: Mapping[bytes, bytes], *, seconds: int) -> None:
         """Write values that live for `seconds`. Raises CacheUnavailable."""
-        self._check()
-        try:
+        self._refuse_while_down()
+        with self._bounded():
             pipeline = self._client.pipeline(transaction=False)
             for key, value in values.items():
                 pipeline.set(key, value, ex=seconds)
             pipeline.execute()
-        except redis.RedisError as error:
-            raise self._failed(error) from error
-        self._availability.answered()
 
     def ping(self) -> None:
         """Ask Redis whether it is there, whatever is known of it. Raises CacheUnavailable."""
-        try:
+        with self._bounded():
             self._client.ping()
-        except redis.RedisError as error:
-            raise self._failed(error) from error
-        self._availability.answered()
 
     def close(self) -> None:
         """Close every connection."""
         self._client.close()
 
-    def _check(self) -> None:
+    def _refuse_while_down(self) -> None:
         if not self._availability.worth_trying():
             raise CacheUnavailable("Redis did not answer a moment ago")
 
-    def _failed(self, error: redis.RedisError) -> CacheUnavailable:
-        self._availability.failed(error)
-        return CacheUnavailable(f"Redis is unavailable: {error}")
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """One exchange, in its time, with errors as ours and its outcome noted."""
+        _exchange.ends = time.monotonic() + self._timeout
+        try:
+            yield
+        except redis.RedisError as error:
+            self._availability.failed(error)
+            raise CacheUnavailable(f"Redis is unavailable: {error}") from error
+        self._availability.answered()
+
+
+class _PromptParser(_HiredisParser):
+    """Reads an answer in what is left of the exchange's time.
+
+    The library's own time begins anew with every piece: an answer that came in drops would never be too late.
+    """
+
+    def read_from_socket(self, timeout: object = None, raise_on_timeout: bool = True) -> bool:  # noqa: ARG002
+        left = _exchange.ends - time.monotonic()
+        if left <= 0:
+            raise redis.TimeoutError("Timeout reading from socket")
+        return bool(super().read_from_socket(left, raise_on_timeout))  # type: ignore[no-untyped-call]

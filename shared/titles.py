@@ -19,6 +19,7 @@ from shared.repositories.catalog import CatalogRepository
 
 _PREFIX: Final = b"title:1:"  # 1: the format of the value
 _LIFE_SECONDS: Final = 3600
+_REWRITE_SECONDS: Final = 60.0  # a Redis that has lost its memory knows the titles again after this
 _MOST_NOTED: Final = 50_000  # titles per process whose writing is noted; about 10 MB
 
 
@@ -46,8 +47,8 @@ class Titles:
         return titles, False
 
     def _keep(self, titles: Iterable[Title]) -> None:
-        """Write to Redis what this process has not written for half its life there."""
-        due = time.monotonic() - _LIFE_SECONDS / 2
+        """Write to Redis what this process has not written there for a while."""
+        due = time.monotonic() - _REWRITE_SECONDS
         values = {
             _PREFIX + title.media_id.bytes: orjson.dumps(title)
             for title in titles

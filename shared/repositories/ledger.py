@@ -95,8 +95,9 @@ class Transaction:
         )
 
     def end_early(self, job_ids: list[UUID], state: JobState, problem: str | None = None) -> None:
-        """End jobs whose rows are locked by the caller; those that have ended stay as they are. problem: JSON. Raises
-        DatabaseUnavailable."""
+        """End jobs whose rows are locked by the caller; those that have ended stay as they are. Nobody holds their
+        chunks any more. problem: JSON. Raises DatabaseUnavailable."""
+        ids = [str(job_id) for job_id in job_ids]
         self.run(
             """
             UPDATE jobs
@@ -104,8 +105,15 @@ class Transaction:
                    expires_at = clock_timestamp() + make_interval(secs => %(life)s)
              WHERE job_id = ANY(%(ids)s::uuid[]) AND state IN ('accepted', 'running')
             """,
-            ids=[str(job_id) for job_id in job_ids],
+            ids=ids,
             state=state.value,
             problem=problem,
             life=self._result_seconds,
+        )
+        self.run(
+            """
+            UPDATE job_chunks SET state = 'waiting', claimed_by = NULL
+             WHERE job_id = ANY(%(ids)s::uuid[]) AND state = 'running'
+            """,
+            ids=ids,
         )
