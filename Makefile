@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test faults lint docs clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,14 +22,21 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 demo: install ## run the whole service on real data (Ctrl-C stops it)
 	@exec $(RUN) -m demo $(ARGS)
 
-test: install ## unit and integration tests against real servers
-	@$(RUN) -m pytest
+test: install ## unit and integration tests against real servers, and the shorter of the faults
+	@$(RUN) -m pytest -m "not faults"
+
+faults: install ## break everything and see what becomes of the jobs; SOAK=10m: at random, for that long; SEED=1
+	@$(RUN) -m pytest $(if $(SOAK),tests/faults/test_soak.py --faults-soak=$(SOAK),tests/faults) \
+	  --faults-seed=$(or $(SEED),1) $(ARGS)
 
 lint: install ## ruff, mypy, compose file and Dockerfiles
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 	@$(RUN) -m tests.containers
+
+docs: install ## write the schemas in docs/messages again, from the code
+	@$(RUN) -m docs.messages.generate
 
 clean: ## remove .venv and .demo
 	rm -rf $(VENV) .demo

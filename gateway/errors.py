@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from gateway.rendering import json_response
 from shared import errors
 from shared.contracts import field_documents
+from shared.documents import FieldDocument
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def _answer(
     problem: Problem,
     detail: str,
     headers: dict[str, str] | None = None,
-    fields: list[dict[str, str]] | None = None,
+    fields: list[FieldDocument] | None = None,
 ) -> Response:
     document: dict[str, Any] = {
         "type": _address(problem),

@@ -24,10 +24,11 @@ class Availability:
         self._lock = threading.Lock()
         self._down_since: float | None = None
         self._try_again_at = 0.0
+        self._attempting: int | None = None  # the thread that finds out
 
     def worth_trying(self) -> bool:
-        """True when it is up, or when this caller should find out: after each pause, one caller is let through, and no
-        other before it has said how it went or had the time to."""
+        """True when it is up, or when this thread should find out: after each pause, one is let through, and no other
+        before it has said how it went or had the time to."""
         with self._lock:
             if self._down_since is None:
                 return True
@@ -35,14 +36,19 @@ class Availability:
             if now < self._try_again_at:
                 return False
             self._try_again_at = now + self._attempt
+            self._attempting = threading.get_ident()
             return True
 
     def failed(self, reason: object) -> None:
-        """It did not answer. Logged when it goes from up to down."""
+        """It did not answer this thread. Logged when it goes from up to down."""
         with self._lock:
             now = time.monotonic()
-            self._try_again_at = now + self._pause
-            went_down, self._down_since = self._down_since is None, self._down_since or now
+            went_down = self._down_since is None
+            if went_down:
+                self._down_since = now
+            if went_down or self._attempting == threading.get_ident():  # the others tell nothing new
+                self._try_again_at = now + self._pause
+                self._attempting = None
         if went_down:
             _log.warning("%s is down, going on without it: %s", self._name, reason)
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from shared.documents import AnnouncementDocument, FieldDocument, JobDocument, JobProblemDocument
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import Announce, Job, JobProblem, JobProblemKind
 from shared.media import Page, Recommendation
@@ -236,7 +237,7 @@ def _recommendation_document(recommendation: Recommendation) -> dict[str, Any]:
     }
 
 
-def job_document(job: Job) -> dict[str, Any]:
+def job_document(job: Job) -> JobDocument:
     """A job as callers get it; times in UTC, RFC 3339."""
     return {
         "job_id": str(job.job_id),
@@ -246,17 +247,17 @@ def job_document(job: Job) -> dict[str, Any]:
         "failed": job.failed,
         "limit": job.limit or None,
         "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
+        "started_at": _time(job.started_at) if job.started_at else None,
+        "finished_at": _time(job.finished_at) if job.finished_at else None,
         "deadline": _time(job.deadline),
-        "expires_at": _time(job.expires_at),
+        "expires_at": _time(job.expires_at) if job.expires_at else None,
         "problem": job_problem_document(job.problem) if job.problem else None,
     }
 
 
-def job_problem_document(problem: JobProblem) -> dict[str, Any]:
+def job_problem_document(problem: JobProblem) -> JobProblemDocument:
     """Why a job did not end well, as problem details (RFC 9457)."""
-    document: dict[str, Any] = {
+    document: JobProblemDocument = {
         "type": f"/problems/{problem.kind}",
         "title": _JOB_PROBLEM_TITLES[problem.kind],
         "detail": problem.detail,
@@ -266,15 +267,23 @@ def job_problem_document(problem: JobProblem) -> dict[str, Any]:
     return document
 
 
-def field_documents(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
+def field_documents(problems: Sequence[FieldProblem]) -> list[FieldDocument]:
     """The fields that were refused, as callers get them."""
-    return [{"field": p.field, "message": p.message} | ({"allowed": p.allowed} if p.allowed else {}) for p in problems]
+    documents: list[FieldDocument] = []
+    for problem in problems:
+        document: FieldDocument = {"field": problem.field, "message": problem.message}
+        if problem.allowed:
+            document["allowed"] = problem.allowed
+        documents.append(document)
+    return documents
 
 
-def announcement_document(job: Job) -> dict[str, Any]:
+def announcement_document(job: Job) -> AnnouncementDocument:
     """A job's end as it is announced to `reply_to` and `callback_url`: the type says how it ended."""
+    if job.finished_at is None:
+        raise ValueError(f"job {job.job_id} has not ended")
     return {"type": f"job.{job.state}", "timestamp": _time(job.finished_at), "data": job_document(job)}
 
 
-def _time(value: datetime | None) -> str | None:
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value else None  # sessions run in UTC
+def _time(value: datetime) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # sessions run in UTC

@@ -57,3 +57,12 @@ class AnnouncementDocument(TypedDict):
     type: Annotated[Ending, Field(description="job. and the state it ended in")]
     timestamp: Annotated[Time, Field(description="when it ended")]
     data: JobDocument
+
+
+class DeadLetterDocument(TypedDict):
+    """What came over a queue and was no message."""
+
+    reason: Annotated[str, Field(description="what is wrong with it")]
+    queue: Annotated[str, Field(description="where it came")]
+    received_at: Annotated[Time, Field(description="when it was put aside")]
+    raw: Annotated[str, Field(description="the bytes as they came", json_schema_extra={"contentEncoding": "base64"})]

@@ -5,20 +5,14 @@ its tables are compared with the code.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
-import textwrap
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,87 +25,33 @@ from demo.process import PROJECT
 from demo.server import free_port
 from demo.servers import Postgres
 from gateway.errors import PROBLEMS
-from shared.contracts import BATCH_TASK, QUEUE, TRAIN_TASK, BatchMessage, BatchRequest, PageQuery, ResultsQuery
+from shared.contracts import BATCH_TASK, QUEUE, BatchRequest, PageQuery, ResultsQuery
 from shared.job_states import JobState
 from shared.media import Source, Strategy
 from shared.settings import Settings
 from tests.conftest import Service
+from tests.examples import LIMIT, Examples, interpreter
+from tests.guides import DOCS, UUID_PATTERN, Block, Guide, alike, names, quoted_region, table, wrong_parameters
 from tests.platform import Platform, wait_for
 
-DOCS = PROJECT / "docs"
-GUIDE = (DOCS / "INTEGRATION.md").read_text(encoding="utf-8")
-EXAMPLES = DOCS / "examples"
+GUIDE = Guide("INTEGRATION.md")
 LANGUAGES = ("python", "javascript", "java")
-PROGRAMS = ("recommend", "batch", "job", "publish")
-LIMIT = 3
-PATIENCE = 60.0  # s, for one example
-UUID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+PROGRAMS = ("recommend", "batch", "job")
 
 
 # The examples.
 
 
-@cache
-def command(language: str) -> tuple[list[str], str]:
-    """What runs a program of this language, with {} for its name, and the reason when nothing here does."""
-    if language == "python":
-        return [sys.executable, f"{EXAMPLES}/python/{{}}.py"], ""
-    program, least = {"javascript": ("node", 20), "java": ("java", 17)}[language]
-    path = shutil.which(program)
-    if path is None:
-        return [], f"{program} is not installed"
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
-    version = re.search(r"\d+", said)
-    if version is None or int(version[0]) < least:
-        return [], f"{program} {least} or newer is needed; this is {said.splitlines()[:1]}"
-    if language == "javascript":
-        return [path, f"{EXAMPLES}/javascript/{{}}.mjs"], ""
-    modules = subprocess.run([path, "--list-modules"], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    if "jdk.compiler" not in modules.stdout:
-        return [], "java is here without its compiler: a JDK is needed to run a source file"
-    return [path, f"{EXAMPLES}/java/Recommendations.java", "{}"], ""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """One language's examples, pointed at the service."""
-
-    language: str
-    environment: Mapping[str, str]
-
-    def run(
-        self, program: str, *users: UUID | str, stdin: str = "", **settings: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run one; settings are variables."""
-        words = [word.format(program) for word in command(self.language)[0]]
-        return subprocess.run(
-            [*words, *map(str, users)],
-            input=stdin,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE,
-            check=False,
-            env=os.environ | self.environment | settings,
-        )
-
-    def lines(self, program: str, *users: UUID | str, **more: str) -> list[str]:
-        """What it prints, when all went well."""
-        done = self.run(program, *users, **more)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+def examples_of(language: str, service: Service) -> Examples:
+    if reason := interpreter(language)[1]:
+        pytest.skip(reason)
+    addresses = {"ML_SERVICE_URL": service.url, "BROKER_URL": service.platform.broker_url}
+    return Examples(language, addresses | {"LIMIT": str(LIMIT)})
 
 
 @pytest.fixture(params=LANGUAGES)
 def examples(request: pytest.FixtureRequest, service: Service) -> Examples:
-    if reason := command(request.param)[1]:
-        pytest.skip(reason)
-    environment = {
-        "ML_SERVICE_URL": service.url,
-        "BROKER_URL": service.platform.broker_url,
-        "LIMIT": str(LIMIT),
-        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # starts in two thirds of the time
-    }
-    return Examples(request.param, environment)
+    return examples_of(request.param, service)
 
 
 def titles_of(service: Service, users: Sequence[UUID]) -> dict[UUID, list[str]]:
@@ -127,6 +67,11 @@ def titles_of(service: Service, users: Sequence[UUID]) -> dict[UUID, list[str]]:
 
 def best_of(service: Service, users: Sequence[UUID]) -> list[str]:
     return [f"{user}  {titles[0]}" for user, titles in titles_of(service, users).items()]
+
+
+def best(page: dict[str, Any]) -> str:
+    [title, *_] = page["recommendations"]
+    return f"{page['user_id']}  {title['score']:.4f}  {title['title'] or '(no title)'}"
 
 
 class TestExamples:
@@ -158,34 +103,9 @@ class TestExamples:
         [first, second] = [re.search(rf"job ({UUID_PATTERN}), submitted as {key}", run.stderr) for run in runs]
         assert first and second and first[1] == second[1]
 
-    def test_a_published_batch_becomes_the_job_of_that_id(self, service: Service, examples: Examples) -> None:
-        users, job_id = [user.id for user in service.sample.users[:3]], str(uuid4())
-        assert examples.lines("publish", *users, JOB_ID=job_id) == best_of(service, users)
-        job = service.client.get(f"/api/jobs/{job_id}").body
-        assert (job["state"], job["total"], job["limit"]) == ("completed", 3, LIMIT)
-        assert examples.lines("publish", *users, JOB_ID=job_id) == best_of(service, users)  # and does no harm twice
-
-    def test_a_publisher_with_no_more_rights_than_the_guide_gives_can_publish(
-        self, service: Service, examples: Examples
-    ) -> None:
-        rules = [shlex.split(line)[3:] for line in re.findall(r"^ACL SETUSER publisher .*$", GUIDE, re.MULTILINE)]
-        rights = [rule for rule in rules[examples.language == "python"] if not rule.startswith(">")]
-        user, address = service.sample.users[0].id, service.platform.broker_url.removeprefix("redis://")
-        with redis.Redis.from_url(service.platform.broker_url) as broker:
-            broker.execute_command("ACL", "SETUSER", "publisher", "reset", ">p/w: @", *rights)
-            try:
-                login = f"redis://publisher:p%2Fw%3A%20%40@{address}"
-                assert examples.lines("publish", user, BROKER_URL=login) == best_of(service, [user])
-                done = examples.run("publish", user, BROKER_URL=f"redis://publisher:wrong@{address}")
-                assert (done.returncode, done.stdout) == (1, "")
-                assert "did not take the message" in done.stderr
-            finally:
-                broker.execute_command("ACL", "DELUSER", "publisher")
-
     def test_what_the_service_refuses_ends_with_its_own_words(self, examples: Examples) -> None:
-        programs = ("recommend", "publish") if examples.language == "java" else PROGRAMS
-        for program in programs:
-            done = examples.run(program, "nobody", JOB_ID="nobody")
+        for program in PROGRAMS[:1] if examples.language == "java" else PROGRAMS:
+            done = examples.run(program, "nobody")
             assert (done.returncode, done.stdout) == (1, ""), program
             assert "error: 400 /problems/invalid-request: " in done.stderr
             assert "not a UUID" in done.stderr
@@ -196,11 +116,6 @@ class TestExamples:
         assert (done.returncode, done.stdout) == (1, "")
         assert f"error: no answer from {address}" in done.stderr
 
-    def test_a_broker_that_is_not_there_is_told(self, examples: Examples) -> None:
-        done = examples.run("publish", str(uuid4()), BROKER_URL=f"redis://127.0.0.1:{free_port()}/0")
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "did not take the message" in done.stderr
-
     def test_without_users_the_usage_is_shown(self, examples: Examples) -> None:
         for program in PROGRAMS[:1] if examples.language == "java" else PROGRAMS:
             done = examples.run(program)
@@ -208,58 +123,110 @@ class TestExamples:
             assert "usage: " in done.stderr
 
 
+@dataclass(frozen=True)
+class Publisher:
+    """A program that publishes."""
+
+    examples: Examples
+    program: str
+
+    def run(self, *users: UUID | str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.examples.run(self.program, *users, **more)
+
+    def titles(self, done: subprocess.CompletedProcess[str]) -> list[str]:
+        """The best title of every user, as it was printed."""
+        lines = done.stdout.splitlines()
+        return [best(json.loads(line)) for line in lines] if self.examples.language == "shell" else lines
+
+
+PUBLISHERS = (
+    ("python", "publish"),
+    ("python", "publish_kombu"),
+    ("javascript", "publish"),
+    ("java", "publish"),
+    ("shell", "publish"),
+)
+
+
+@pytest.fixture(params=PUBLISHERS, ids="-".join)
+def publisher(request: pytest.FixtureRequest, service: Service) -> Publisher:
+    language, program = request.param
+    return Publisher(examples_of(language, service), program)
+
+
+class TestPublishers:
+    def test_a_published_batch_becomes_the_job_of_that_id_and_its_end_is_announced(
+        self, service: Service, publisher: Publisher
+    ) -> None:
+        users, job_id = [user.id for user in service.sample.users[:3]], str(uuid4())
+        done = publisher.run("-", stdin="\n".join(map(str, users)), JOB_ID=job_id)
+        assert (done.returncode, publisher.titles(done)) == (0, best_of(service, users)), done.stderr
+        assert "announced: job.completed" in done.stderr
+        job = service.client.get(f"/api/jobs/{job_id}").body
+        assert (job["state"], job["total"], job["limit"]) == ("completed", 3, LIMIT)
+
+    def test_a_batch_that_is_refused_ends_with_the_reason(self, service: Service, publisher: Publisher) -> None:
+        job_id = str(uuid4())
+        done = publisher.run("nobody", 'a "quoted" \\ name', JOB_ID=job_id)
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        assert "rejected" in done.stderr
+        assert "user_ids[0]: not a UUID" in done.stderr
+        problem = service.client.get(f"/api/jobs/{job_id}").body["problem"]
+        assert [error["field"] for error in problem["errors"]] == ["user_ids[0]", "user_ids[1]"]
+
+    def test_a_publisher_needs_no_more_rights_than_the_file_gives(self, service: Service, publisher: Publisher) -> None:
+        [words] = (DOCS / "messages" / "publisher.acl").read_text(encoding="utf-8").splitlines()
+        _, name, *rules = re.findall(r"\([^)]*\)|\S+", words)
+        rights = [rule for rule in rules if not rule.startswith(">")]
+        user, address = service.sample.users[0].id, service.platform.broker_url.removeprefix("redis://")
+        with redis.Redis.from_url(service.platform.broker_url) as broker:
+            broker.execute_command("ACL", "SETUSER", name, "reset", ">p/w: @", *rights)
+            try:
+                login = f"redis://{name}:p%2Fw%3A%20%40@{address}"
+                done = publisher.run(user, BROKER_URL=login)
+                assert (done.returncode, publisher.titles(done)) == (0, best_of(service, [user])), done.stderr
+                done = publisher.run(user, BROKER_URL=f"redis://{name}:wrong@{address}")
+                assert (done.returncode, done.stdout) == (1, "")
+                assert "did not take" in done.stderr
+            finally:
+                broker.execute_command("ACL", "DELUSER", name)
+
+    def test_a_broker_that_is_not_there_is_told(self, publisher: Publisher) -> None:
+        done = publisher.run(str(uuid4()), BROKER_URL=f"redis://127.0.0.1:{free_port()}/0")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "did not take" in done.stderr
+
+    def test_without_users_the_usage_is_shown(self, publisher: Publisher) -> None:
+        done = publisher.run()
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "usage: " in done.stderr
+
+
+def test_a_batch_that_is_published_again_is_the_same_job(service: Service) -> None:
+    publish, user, job_id = examples_of("python", service), service.sample.users[5].id, str(uuid4())
+    first = publish.lines("publish", user, JOB_ID=job_id)
+    finished_at = service.client.get(f"/api/jobs/{job_id}").body["finished_at"]
+    assert publish.lines("publish", user, JOB_ID=job_id) == first
+    assert service.client.get(f"/api/jobs/{job_id}").body["finished_at"] == finished_at
+
+
 # The guide: its code.
 
 
-@dataclass(frozen=True)
-class Block:
-    """A block of code, and the comment above it."""
-
-    line: int
-    comment: str
-    language: str
-    text: str
-
-
-def blocks() -> list[Block]:
-    pattern = r"(?:^<!-- (?P<comment>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$"
-    return [
-        Block(GUIDE.count("\n", 0, m.start("language")) + 1, m["comment"] or "", m["language"], m["text"])
-        for m in re.finditer(pattern, GUIDE, re.MULTILINE | re.DOTALL)
-    ]
-
-
-def region(file: Path, name: str) -> str:
-    """What stands in a file between `region: name` and `end`, moved to the left margin."""
-    text = file.read_text(encoding="utf-8")
-    [found] = re.findall(rf"^ *(?:#|//) region: {name}\n(.*?)^ *(?:#|//) end$", text, re.MULTILINE | re.DOTALL)
-    return textwrap.dedent(found).strip() + "\n"
-
-
-QUOTED = [block for block in blocks() if block.comment.startswith("from: ")]
-
-
-@pytest.mark.parametrize("block", QUOTED, ids=lambda block: block.comment.removeprefix("from: "))
+@pytest.mark.parametrize("block", GUIDE.quoted, ids=lambda block: block.comment.removeprefix("from: "))
 def test_quoted_code_is_what_the_example_holds(block: Block) -> None:
-    _, file, name = block.comment.split()
-    assert block.text == region(DOCS / file, name)
+    assert block.text == quoted_region(block)
 
 
 def test_every_example_is_quoted_in_every_language() -> None:
-    quoted = {tuple(block.comment.split()[1:]) for block in QUOTED}
+    quoted = {tuple(block.comment.split()[1:]) for block in GUIDE.quoted}
     for program in PROGRAMS:
         files = (f"python/{program}.py", f"javascript/{program}.mjs", "java/Recommendations.java")
         assert {(f"examples/{file}", program) for file in files} <= quoted
 
 
 def test_every_link_leads_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", GUIDE, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", GUIDE):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (DOCS / target).exists(), target
+    assert GUIDE.dangling_links() == []
 
 
 # The guide: its requests and answers.
@@ -288,24 +255,9 @@ class Exchange:
 
 
 def exchanges() -> Iterator[Exchange]:
-    all_blocks = blocks()
-    for place, block in enumerate(all_blocks):
+    for block in GUIDE.blocks:
         if block.text.startswith("curl"):
-            yield Exchange(block, all_blocks[place + 1])
-
-
-def alike(shown: Any, given: Any, where: str = "the answer") -> None:
-    """The same fields with values of the same kind; null stands for any."""
-    if isinstance(shown, dict) and isinstance(given, dict):
-        assert list(shown) == list(given), where
-        for name, value in shown.items():
-            alike(value, given[name], f"{where}.{name}")
-    elif isinstance(shown, list) and isinstance(given, list):
-        assert len(shown) == len(given), where
-        for one, other in zip(shown, given, strict=True):
-            alike(one, other, f"{where}[]")
-    elif shown is not None and given is not None:
-        assert type(shown) is type(given), where
+            yield Exchange(block, GUIDE.after(block))
 
 
 def loosely(header: str) -> str:
@@ -341,36 +293,7 @@ def test_each_request_of_the_guide_is_answered_as_shown(service: Service) -> Non
     assert count >= 8
 
 
-def test_the_message_shown_is_enough(service: Service) -> None:
-    [shown] = [json.loads(block.text) for block in blocks() if block.comment == "message"]
-    arguments = json.loads(shown["body"])
-    user, job_id = service.sample.users[3].id, str(uuid4())
-    assert (set(arguments[1]), arguments[1]["user_ids"]) == (set(BatchMessage.model_fields), [str(user)])
-    arguments[1]["job_id"] = job_id
-    shown["body"] = json.dumps(arguments)
-    shown["headers"]["id"] = shown["properties"]["delivery_tag"] = str(uuid4())
-    with redis.Redis.from_url(service.platform.broker_url) as broker:
-        broker.lpush(QUEUE, json.dumps(shown))
-    wait_for(lambda: service.client.get(f"/api/jobs/{job_id}", expect=None).body.get("state") == "completed")
-
-
 # The guide: its tables.
-
-
-def section(heading: str) -> str:
-    """The text below a heading, up to the next one of any rank."""
-    [found] = re.findall(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", GUIDE, re.MULTILINE | re.DOTALL)
-    return found
-
-
-def table(text: str, first_column: str) -> list[list[str]]:
-    """The rows of the table whose first column is called so, without its head."""
-    [found] = re.findall(rf"^\| {first_column} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found.splitlines()]
-
-
-def names(cell: str) -> list[str]:
-    return re.findall(r"`([^`\n]+)`", cell)
 
 
 def test_the_table_of_addresses_is_the_gateways(platform: Platform) -> None:
@@ -380,14 +303,14 @@ def test_the_table_of_addresses_is_the_gateways(platform: Platform) -> None:
         for rule in rules
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert {names(row[0])[0] for row in table(section("3. HTTP"), "method and path")} == real
+    assert {names(row[0])[0] for row in table(GUIDE.section("3. HTTP"), "method and path")} == real
 
 
 def test_every_address_mentioned_anywhere_is_in_the_table_of_addresses() -> None:
-    known = [names(row[0])[0].split()[1] for row in table(section("3. HTTP"), "method and path")]
+    known = [names(row[0])[0].split()[1] for row in table(GUIDE.section("3. HTTP"), "method and path")]
     patterns = [re.compile(re.sub(r"<\w+>", "[^/]+", path)) for path in known]
-    text = GUIDE
-    for block in QUOTED:  # where an address is put together from parts
+    text = GUIDE.text
+    for block in GUIDE.quoted:  # where an address is put together from parts
         text = text.replace(block.text, "")
     mentioned = set(re.findall(r"(?:/api|/health|/problems)[\w/<>$-]*", text))
     assert len(mentioned) > 10
@@ -396,11 +319,11 @@ def test_every_address_mentioned_anywhere_is_in_the_table_of_addresses() -> None
 
 
 def test_the_table_of_problems_is_the_gateways() -> None:
-    rows = table(section("3.6 Problems"), "type")
+    rows = table(GUIDE.section("3.6 Problems"), "type")
     assert {names(row[0])[0].removeprefix("/problems/"): int(row[1]) for row in rows} == {
         name: problem.status for name, problem in PROBLEMS.items()
     }
-    for status, name in re.findall(r"\b(\d{3}) `([a-z-]+)`", GUIDE):
+    for status, name in re.findall(r"\b(\d{3}) `([a-z-]+)`", GUIDE.text):
         if name not in ("unavailable",):  # also a word of /health/ready
             assert PROBLEMS[name].status == int(status)
 
@@ -411,44 +334,27 @@ def test_the_table_of_problems_is_the_gateways() -> None:
         ("3.1 One user", "parameter", PageQuery),
         ("3.2 A few users", "field", BatchRequest),
         ("3.4 A job's results", "parameter", ResultsQuery),
-        ("4. The queue", "argument", BatchMessage),
     ],
 )
 def test_parameters_have_the_ranges_and_defaults_of_the_contracts(
     heading: str, first_column: str, contract: type[BaseModel]
 ) -> None:
-    rows = {names(row[0])[0]: row for row in table(section(heading), first_column)}
-    assert set(rows) == set(contract.model_fields)
-    for name, field in contract.model_fields.items():
-        _, allowed, default, _ = rows[name]
-        least, most = ([getattr(m, side) for m in field.metadata if hasattr(m, side)] for side in ("ge", "le"))
-        if least and most:
-            assert allowed == f"{least[0]} to {most[0]}"
-        if field.is_required():
-            assert default == "required"
-        else:
-            assert default == ("the beginning" if field.default is None else str(field.default))
+    assert wrong_parameters(table(GUIDE.section(heading), first_column), contract) == []
 
 
 def test_settings_are_named_and_valued_as_they_are() -> None:
-    fields = {name.upper(): field.default for name, field in Settings.model_fields.items()}
-    of_examples = {"ML_SERVICE_URL"}
-    mentioned = set(re.findall(r"`([A-Z]{2,}(?:_[A-Z]+)+)`", GUIDE))
-    assert mentioned <= fields.keys() | of_examples
-    assert {name for name in fields if name.endswith("_URL")} <= mentioned
-    valued = re.findall(r"`([A-Z_]+)` \(([\d,]+)\)", GUIDE) + re.findall(r"`([A-Z_]+)`\s+\(([\d,]+)\)", GUIDE)
-    assert valued
-    for name, value in valued:
-        assert fields[name] == float(value.replace(",", "")), name
+    assert GUIDE.wrong_settings(besides={"ML_SERVICE_URL"}) == []
+    addresses = {name.upper() for name in Settings.model_fields if name.endswith("_url")}
+    assert [name for name in addresses if f"`{name}`" not in GUIDE.text] == []
 
 
 def test_the_names_of_states_strategies_sources_and_checks_are_the_codes(service: Service) -> None:
-    meaning = section("5. What an answer means")
+    meaning = GUIDE.section("5. What an answer means")
     shown = {
-        "state": [names(row[0])[0] for row in table(section("3.3 Many users: a job"), "state")],
+        "state": [names(row[0])[0] for row in table(GUIDE.section("3.3 Many users: a job"), "state")],
         "strategy": [names(row[0])[0] for row in table(meaning, "strategy")],
         "source": [names(row[0])[0] for row in table(meaning, "source")],
-        "check": sorted(names(row[0])[0] for row in table(section("3.5 Health"), "check")),
+        "check": sorted(names(row[0])[0] for row in table(GUIDE.section("3.5 Health"), "check")),
     }
     assert shown == {
         "state": list(JobState),
@@ -459,23 +365,22 @@ def test_the_names_of_states_strategies_sources_and_checks_are_the_codes(service
 
 
 def test_every_field_of_a_page_and_a_title_is_explained(service: Service) -> None:
-    meaning = section("5. What an answer means")
+    meaning = GUIDE.section("5. What an answer means")
     explained = [name for cell in re.findall(r"^\| (`.*?) \|", meaning, re.MULTILINE) for name in names(cell)]
     page = service.client.get(f"/api/recommendations/{service.sample.users[0].id}").body
     assert explained == [*page, *page["recommendations"][0], *Strategy, *Source]
 
 
-def test_the_queue_and_its_tasks_have_the_names_of_the_contracts() -> None:
-    text = section("4. The queue")
-    assert [name for name in (QUEUE, BATCH_TASK, TRAIN_TASK) if f"`{name}`" not in text] == []
+def test_the_queue_and_its_task_have_the_names_of_the_contracts() -> None:
+    text = GUIDE.section("4. The queue")
+    assert [name for name in (QUEUE, BATCH_TASK) if f"`{name}`" not in text] == []
 
 
 # The guide: its SQL.
 
 
 def sql(comment: str) -> str:
-    [block] = [block for block in blocks() if block.comment == f"sql: {comment}"]
-    return block.text
+    return GUIDE.code(f"sql: {comment}")
 
 
 def execute(dsn: str, text: str) -> None:
@@ -566,7 +471,7 @@ def test_the_views_of_the_guide_make_other_tables_readable(platform: Platform, p
     def user(number: int) -> UUID:
         return UUID(int=number)
 
-    assert f"`{user(42)}`" in GUIDE  # as the text says
+    assert f"`{user(42)}`" in GUIDE.text  # as the text says
     platform.train(**addresses)
     gateway = platform.gateway(**addresses)
 

@@ -29,7 +29,9 @@ shared.availability             ->
 shared.stall_guard              ->
 shared.telemetry                ->
 shared.settings                 -> pydantic pydantic_settings shared.errors
-shared.contracts                -> pydantic shared.errors shared.job_states shared.media
+shared.callbacks                -> shared.errors shared.settings
+shared.documents                -> pydantic typing_extensions shared.job_states
+shared.contracts                -> pydantic shared.documents shared.errors shared.job_states shared.media
 
 shared.ids                      -> numpy
 shared.interactions             -> numpy shared.ids shared.media
@@ -41,7 +43,8 @@ shared.tastes                   -> numpy shared.ids shared.interactions shared.s
 shared.scorer                   => __future__ collections.abc dataclasses numpy scipy
                                    shared.ids shared.media shared.ranked_list shared.snapshot
 
-shared.databases                -> psycopg2 shared.errors shared.availability shared.stall_guard
+shared.database_errors          -> psycopg2 shared.errors
+shared.databases                -> psycopg2 shared.errors shared.availability shared.database_errors shared.stall_guard
 shared.migrations               -> shared.databases shared.errors
 shared.repositories.*           -> numpy shared.databases shared.media shared.errors shared.ids shared.interactions
                                    shared.catalogue shared.job_states shared.migrations shared.stall_guard
@@ -70,7 +73,7 @@ shared.health                   -> shared.databases shared.errors shared.parts
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
 gateway.gunicorn.conf           -> shared.errors shared.settings shared.telemetry
-gateway.errors                  -> flask werkzeug gateway.rendering shared.contracts shared.errors
+gateway.errors                  -> flask werkzeug gateway.rendering shared.contracts shared.documents shared.errors
 gateway.rendering               -> flask werkzeug orjson shared.errors
 gateway.routes.*                -> flask werkzeug gateway.rendering gateway.routes.* shared shared.contracts
                                    shared.errors shared.health shared.job_results shared.job_states shared.jobs
@@ -81,6 +84,9 @@ worker.app                      -> celery shared.broker shared.parts shared.sett
                                    worker.reconciler worker.tasks
 worker.tasks                    -> celery shared.contracts shared.errors shared.job_states shared.parts
                                    worker.training.*
+worker.announcer                -> orjson shared.availability shared.broker shared.contracts shared.errors
+                                   shared.job_states shared.repositories.announcements worker.webhook
+worker.webhook                  -> standardwebhooks shared shared.callbacks shared.errors
 worker.reconciler               -> shared.availability shared.errors shared.upkeep
 worker.__main__                 -> celery shared.errors shared.model shared.parts shared.settings shared.telemetry
                                    worker.app worker.pulse worker.training.*
@@ -92,13 +98,14 @@ worker.training.*               -> numpy scipy pyarrow sparse_dot_topn shared.da
 
 # One library per room, whatever a row above is changed to.
 LIBRARY_AT_HOME = """
-psycopg2            shared.databases
+psycopg2            shared.databases shared.database_errors
 redis               shared.redis_store
 flask               gateway.*
 werkzeug            gateway.*
 celery              worker.* shared.broker
 kombu               worker.* shared.broker
 pydantic_settings   shared.settings
+standardwebhooks    worker.webhook
 importlib
 """
 

@@ -1,11 +1,12 @@
 // The recommendation service from Java 17 with nothing but the JDK. One file, so that `java Recommendations.java` runs
 // it; in a project of your own, let Jackson read the JSON and Jedis or Lettuce talk to Redis.
 
-import java.io.BufferedReader;
+import java.io.BufferedInputStream;
+import java.io.DataInputStream;
+import java.io.EOFException;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
@@ -53,6 +54,7 @@ public class Recommendations {
     static final Duration ANSWER = Duration.ofSeconds(30); // longest wait for an answer
     static final long JOB_SECONDS = 600; // longest wait for a job to end
     static final long APPEARS_SECONDS = 30; // longest wait for a worker to take a message
+    static final long LISTEN_SECONDS = 5; // before a published job is asked for
     static final HttpClient HTTP =
         HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(5)).build();
 
@@ -110,7 +112,7 @@ public class Recommendations {
         Answer accepted = call(
             "POST", "/api/recommendations/batch", body, "Prefer", "respond-async", "Idempotency-Key", key);
         System.err.println("job " + accepted.json().text("job_id") + ", submitted as " + key);
-        printResults(follow(accepted.header("Location"), false));
+        printResults(follow(accepted.header("Location"), null));
     }
     // end
 
@@ -118,10 +120,11 @@ public class Recommendations {
     /** Any number of users, up to 100,000. */
     static void publish(List<String> users) throws Refused, InterruptedException {
         String jobId = setting("JOB_ID", UUID.randomUUID().toString());
-        Map<String, Object> arguments = Map.of("job_id", jobId, "user_ids", users, "limit", LIMIT);
-        redis(BROKER, "LPUSH", "recommendations", celeryMessage("recommendations.batch.v1", arguments));
+        String replyTo = "recommendations.reply." + jobId.toLowerCase(Locale.ROOT);
+        Map<String, Object> arguments = Map.of("job_id", jobId, "user_ids", users, "limit", LIMIT, "reply_to", replyTo);
+        redis(0, "LPUSH", "recommendations", celeryMessage("recommendations.batch.v1", arguments));
         System.err.println("job " + jobId + ", published");
-        printResults(follow("/api/jobs/" + jobId, true));
+        printResults(follow("/api/jobs/" + jobId, milliseconds -> listen(replyTo, milliseconds)));
     }
 
     /** A task as Celery's protocol 2 writes it. The delivery tag must be another for every message. */
@@ -138,6 +141,19 @@ public class Recommendations {
                 "delivery_tag", UUID.randomUUID().toString(),
                 "delivery_mode", 2,
                 "delivery_info", Map.of("exchange", "", "routing_key", "recommendations"))));
+    }
+    // end
+
+    // region: listen
+    /**
+     * Listen for an announcement. It says that it is worth asking for the job: should it get lost, or come twice,
+     * nothing is wrong.
+     */
+    static void listen(String queue, long milliseconds) throws Refused {
+        Object found = redis(milliseconds, "BRPOP", queue, String.valueOf(milliseconds / 1000.0));
+        if (found instanceof List<?> pair) {
+            System.err.println("announced: " + Json.read((String) pair.get(1)).text("type"));
+        }
     }
     // end
 
@@ -216,27 +232,36 @@ public class Recommendations {
     /**
      * Ask for a job until it has ended, as often as the service wants to be asked.
      *
-     * @param published the job was put on the queue, and is unknown until a worker has taken the message
+     * @param listener of a job that was put on the queue, and is unknown until a worker has taken the message
      */
-    static Json follow(String path, boolean published) throws Refused, InterruptedException {
+    static Json follow(String path, Listener listener) throws Refused, InterruptedException {
         long started = System.nanoTime();
         String said = "";
+        if (listener != null) listener.listen(1000 * LISTEN_SECONDS);
         while (secondsSince(started) < JOB_SECONDS) {
             Answer answer;
             try {
                 answer = call("GET", path, null);
             } catch (Refused refused) {
-                if (!(published && refused.status == 404 && secondsSince(started) < APPEARS_SECONDS)) throw refused;
-                Thread.sleep(500);
+                boolean early = listener != null && secondsSince(started) < APPEARS_SECONDS;
+                if (!(early && refused.status == 404)) throw refused;
+                listener.listen(2000);
                 continue;
             }
             Json job = answer.json();
             String now = job.text("state") + ": " + job.number("done") + " of " + job.number("total") + " users";
             if (!now.equals(said)) System.err.println(said = now);
             if (!List.of("accepted", "running").contains(job.text("state"))) return job;
-            Thread.sleep(retryAfter(answer.response()));
+            long milliseconds = retryAfter(answer.response());
+            if (listener == null) Thread.sleep(milliseconds);
+            else listener.listen(milliseconds);
         }
         throw new Refused(0, path + " has not ended within " + JOB_SECONDS + " s; it goes on, ask again later");
+    }
+
+    /** Waits for so many milliseconds, or less when there is news. */
+    interface Listener {
+        void listen(long milliseconds) throws Refused;
     }
     // end
 
@@ -265,9 +290,14 @@ public class Recommendations {
     // end
 
     // region: redis
-    /** Log in to the Redis of a redis:// address, choose its database, and run one command. */
-    static void redis(String address, String... command) throws Refused {
-        URI uri = URI.create(address);
+    /**
+     * Log in to the Redis of BROKER_URL, choose its database, run one command, and give its reply: a String, a Long, a
+     * List of these, or null.
+     *
+     * @param milliseconds how long the command itself may wait
+     */
+    static Object redis(long milliseconds, String... command) throws Refused {
+        URI uri = URI.create(BROKER);
         if (!"redis".equals(uri.getScheme())) throw new Refused(0, "BROKER_URL must start with redis://");
         List<String[]> commands = new ArrayList<>();
         if (uri.getUserInfo() != null) {
@@ -280,7 +310,7 @@ public class Recommendations {
 
         try (Socket socket = new Socket()) {
             socket.connect(new InetSocketAddress(uri.getHost(), uri.getPort() < 0 ? 6379 : uri.getPort()), 2000);
-            socket.setSoTimeout(5000); // ms without an answer
+            socket.setSoTimeout(5000 + (int) milliseconds); // ms without an answer
             StringBuilder request = new StringBuilder();
             for (String[] words : commands) {
                 request.append("*").append(words.length).append("\r\n");
@@ -289,14 +319,40 @@ public class Recommendations {
                 }
             }
             socket.getOutputStream().write(request.toString().getBytes(UTF_8));
-            BufferedReader replies = new BufferedReader(new InputStreamReader(socket.getInputStream(), UTF_8));
-            for (int left = commands.size(); left > 0; left--) { // each of these commands is answered with one line
-                String reply = replies.readLine();
-                if (reply == null) throw new IOException("it hung up");
-                if (!reply.startsWith("+") && !reply.startsWith(":")) throw new IOException(reply);
-            }
+            DataInputStream replies = new DataInputStream(new BufferedInputStream(socket.getInputStream()));
+            for (int others = commands.size() - 1; others > 0; others--) reply(replies);
+            return reply(replies);
         } catch (IOException error) {
-            throw new Refused(0, "the broker did not take the message: " + reason(error));
+            throw new Refused(0, "the broker did not take " + command[0] + ": " + reason(error));
+        }
+    }
+
+    /** One reply in Redis's protocol. */
+    @SuppressWarnings("deprecation") // readLine: these lines are ASCII
+    static Object reply(DataInputStream from) throws IOException {
+        String line = from.readLine();
+        if (line == null || line.isEmpty()) throw new EOFException("it hung up");
+        String rest = line.substring(1);
+        switch (line.charAt(0)) {
+            case '-' -> throw new IOException(rest);
+            case '+' -> {
+                return rest;
+            }
+            case ':' -> {
+                return Long.valueOf(rest);
+            }
+            case '$' -> {
+                if (rest.equals("-1")) return null;
+                byte[] text = new byte[Integer.parseInt(rest) + 2]; // with the end of the line
+                from.readFully(text);
+                return new String(text, 0, text.length - 2, UTF_8);
+            }
+            default -> { // *: so many replies
+                if (rest.equals("-1")) return null;
+                List<Object> all = new ArrayList<>();
+                for (int left = Integer.parseInt(rest); left > 0; left--) all.add(reply(from));
+                return all;
+            }
         }
     }
     // end

@@ -11,6 +11,7 @@ const ANSWER_MS = 30_000; // longest wait for an answer
 const RESULTS_MS = 600_000; // longest wait for all results
 const JOB_MS = 600_000; // longest wait for a job to end
 const APPEARS_MS = 30_000; // longest wait for a worker to take a message
+const LISTEN_MS = 5000; // before a published job is asked for
 
 /** The service said no, or gave no answer (status 0). */
 export class Refused extends Error {
@@ -73,25 +74,27 @@ function retryAfter(answer) {
 /**
  * Ask for a job until it has ended, as often as the service wants to be asked. Throws Refused.
  *
- * published: the job was put on the queue, and is unknown until a worker has taken the message.
+ * listen: of a job that was put on the queue, and is unknown until a worker has taken the message. It waits for so
+ * many milliseconds, or less when there is news.
  */
-export async function follow(path, { published = false } = {}) {
+export async function follow(path, listen) {
   const started = Date.now();
   let said = "";
+  await listen?.(LISTEN_MS);
   while (Date.now() - started < JOB_MS) {
     let answer;
     try {
       answer = await call("GET", path);
     } catch (error) {
-      if (!(published && error.status === 404 && Date.now() - started < APPEARS_MS)) throw error;
-      await sleep(500);
+      if (!(listen && error.status === 404 && Date.now() - started < APPEARS_MS)) throw error;
+      await listen(2000);
       continue;
     }
     const job = answer.document;
     const now = `${job.state}: ${job.done} of ${job.total} users`;
     if (now !== said) console.error((said = now));
     if (!["accepted", "running"].includes(job.state)) return job;
-    await sleep(retryAfter(answer));
+    await (listen ?? sleep)(retryAfter(answer));
   }
   throw new Refused(0, `${path} has not ended within ${JOB_MS / 1000} s; it goes on, ask again later`);
 }

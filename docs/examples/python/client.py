@@ -18,6 +18,7 @@ LIMIT = int(os.environ.get("LIMIT", "10"))  # titles per user
 TIMEOUT = 30  # seconds without a byte from the service
 JOB_SECONDS = 600  # longest wait for a job to end
 APPEARS_SECONDS = 30  # longest wait for a worker to take a message
+LISTEN_SECONDS = 5  # before a published job is asked for
 
 
 class Answer(NamedTuple):
@@ -83,25 +84,28 @@ def retry_after(headers: Message) -> float:
 
 # end
 # region: follow
-def follow(path: str, *, published: bool = False) -> dict[str, Any]:
+def follow(path: str, listen: Callable[[float], object] | None = None) -> dict[str, Any]:
     """Ask for a job until it has ended, as often as the service wants to be asked. Raises Refused.
 
-    published: the job was put on the queue, and is unknown until a worker has taken the message.
+    listen: of a job that was put on the queue, and is unknown until a worker has taken the message. It waits for so
+    many seconds, or less when there is news.
     """
     started, said = time.monotonic(), ""
+    if listen:
+        listen(LISTEN_SECONDS)
     while (waited := time.monotonic() - started) < JOB_SECONDS:
         try:
             headers, job = call("GET", path)
         except Refused as refused:
-            if not (published and refused.status == 404 and waited < APPEARS_SECONDS):
+            if not (listen and refused.status == 404 and waited < APPEARS_SECONDS):
                 raise
-            time.sleep(0.5)
+            listen(2)
             continue
         if said != (said := f"{job['state']}: {job['done']} of {job['total']} users"):
             print(said, file=sys.stderr)
         if job["state"] not in ("accepted", "running"):
             return job
-        time.sleep(retry_after(headers))
+        (listen or time.sleep)(retry_after(headers))
     raise Refused(0, f"{path} has not ended within {JOB_SECONDS} s; it goes on, ask again later")
 
 

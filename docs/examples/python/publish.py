@@ -1,4 +1,4 @@
-"""Puts a batch straight on the queue, then follows the job over HTTP and prints the best title of each user.
+"""Puts a batch straight on the queue with Celery, waits to be told of its end, and prints the best title of each user.
 
 usage: python publish.py USER_ID...
        python publish.py - < FILE      (one user id to a line)
@@ -18,26 +18,29 @@ from uuid import uuid4
 from celery import Celery
 from celery.exceptions import OperationalError
 from client import LIMIT, Refused, follow, print_results, run
+from reply import BROKER, listener
 
 
 # region: publish
 def publish(users: list[str]) -> None:
     """Any number of users, up to 100,000."""
     job_id = os.environ.get("JOB_ID") or str(uuid4())
-    queue = Celery(broker=os.environ.get("BROKER_URL", "redis://127.0.0.1:6379/1"))
+    reply_to = f"recommendations.reply.{job_id.lower()}"
+    queue = Celery(broker=BROKER)
     queue.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
     try:
         queue.send_task(
             "recommendations.batch.v1",
-            kwargs={"job_id": job_id, "user_ids": users, "limit": LIMIT},
+            kwargs={"job_id": job_id, "user_ids": users, "limit": LIMIT, "reply_to": reply_to},
             queue="recommendations",
+            declare=[],  # the queue is the service's; to declare it takes more rights than to publish
             ignore_result=True,
             retry_policy={"max_retries": 2},
         )
     except OperationalError as error:
         raise Refused(0, f"the queue did not take the message: {error}") from None
     print(f"job {job_id}, published", file=sys.stderr)
-    print_results(follow(f"/api/jobs/{job_id}", published=True))
+    print_results(follow(f"/api/jobs/{job_id}", listener(reply_to)))
 
 
 # end

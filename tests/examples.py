@@ -1,0 +1,92 @@
+"""The programs in docs/examples as tests run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
+
+from tests.guides import DOCS
+
+EXAMPLES = DOCS / "examples"
+LIMIT = 3
+PATIENCE = 60.0  # s, for one program
+
+
+@cache
+def interpreter(language: str) -> tuple[str, str]:
+    """What runs programs of this language, and the reason when nothing here does."""
+    if language == "python":
+        return sys.executable, ""
+    if language == "shell":
+        missing = [" or ".join(names) for names in _SHELL_NEEDS if not any(map(shutil.which, names))]
+        return shutil.which("sh") or "", f"not installed: {', '.join(missing)}" if missing else ""
+    program, least = {"javascript": ("node", 20), "java": ("java", 17)}[language]
+    path = shutil.which(program)
+    if path is None:
+        return "", f"{program} is not installed"
+    said = _said(path, "--version")
+    version = re.search(r"\d+", said)
+    if version is None or int(version[0]) < least:
+        return "", f"{program} {least} or newer is needed; this is {said.splitlines()[:1]}"
+    if language == "java" and "jdk.compiler" not in _said(path, "--list-modules"):
+        return "", "java is here without its compiler: a JDK is needed to run a source file"
+    return path, ""
+
+
+def _said(program: str, option: str) -> str:
+    done = subprocess.run([program, option], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.stdout
+
+
+_SHELL_NEEDS = (("sh",), ("curl",), ("redis-cli", "valkey-cli"))  # redis-cli: Debian's package redis-tools
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One language's programs, with variables that are set for all of them."""
+
+    language: str
+    environment: Mapping[str, str]
+
+    def run(
+        self, program: str, *arguments: UUID | str, stdin: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one to its end."""
+        return subprocess.run(
+            [interpreter(self.language)[0], *self._words(program), *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            check=False,
+            env=os.environ | _QUICK | self.environment | variables,
+        )
+
+    def lines(self, program: str, *arguments: UUID | str, **more: str) -> list[str]:
+        """What it prints, when all went well."""
+        done = self.run(program, *arguments, **more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def _words(self, program: str) -> list[str]:
+        directory = EXAMPLES / self.language
+        match self.language:
+            case "python":
+                return [f"{directory}/{program}.py"]
+            case "javascript":
+                return [f"{directory}/{program}.mjs"]
+            case "shell":
+                return [f"{directory}/{program}.sh"]
+        if (directory / f"{program}.java").exists():
+            return [f"{directory}/{program}.java"]
+        return [f"{directory}/Recommendations.java", program]
+
+
+_QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}  # starts in two thirds of the time
