@@ -80,16 +80,27 @@ gateway.routes.*                -> flask werkzeug gateway.rendering gateway.rout
                                    shared.recommender
 
 worker                          ->
-worker.app                      -> celery shared.broker shared.parts shared.settings shared.telemetry
-                                   worker.reconciler worker.tasks
-worker.tasks                    -> celery shared.contracts shared.errors shared.job_states shared.parts
-                                   worker.training.*
+worker.app                      -> celery shared.broker shared.parts shared.settings shared.telemetry worker.*
+worker.tasks                    -> celery orjson pydantic shared.contracts shared.errors shared.job_states
+                                   shared.parts worker.dead_letters worker.training.*
+worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts
+                                   shared.repositories.announcements worker.announcer worker.reconciler
+                                   worker.webhook
+worker.requests                 -> celery shared.contracts shared.job_states
+worker.shutdown                 -> celery
+worker.connection               -> celery kombu shared.errors worker.guard worker.guarded_rabbitmq
+                                   worker.guarded_redis
+worker.guarded_redis            -> kombu worker.envelope worker.guard
+worker.guarded_rabbitmq         -> amqp worker.envelope worker.guard
+worker.guard                    -> worker.dead_letters worker.envelope
+worker.envelope                 -> orjson pydantic shared.contracts shared.errors
+worker.dead_letters             -> orjson shared.broker shared.contracts shared.errors
 worker.announcer                -> orjson shared.availability shared.broker shared.contracts shared.errors
                                    shared.job_states shared.repositories.announcements worker.webhook
 worker.webhook                  -> standardwebhooks shared shared.callbacks shared.errors
 worker.reconciler               -> shared.availability shared.errors shared.upkeep
-worker.__main__                 -> celery shared.errors shared.model shared.parts shared.settings shared.telemetry
-                                   worker.app worker.pulse worker.training.*
+worker.__main__                 -> shared.errors shared.model shared.parts shared.settings shared.telemetry
+                                   worker.app worker.training.*
 worker.pulse                    -> celery
 worker.training.*               -> numpy scipy pyarrow sparse_dot_topn shared.databases shared.errors shared.ids
                                    shared.interactions shared.model shared.repositories.engagement shared.settings
@@ -104,6 +115,7 @@ flask               gateway.*
 werkzeug            gateway.*
 celery              worker.* shared.broker
 kombu               worker.* shared.broker
+amqp                worker.guarded_rabbitmq
 pydantic_settings   shared.settings
 standardwebhooks    worker.webhook
 importlib
