@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults lint docs clean
+.PHONY: help install demo test faults rabbitmq lint docs clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ test: install ## unit and integration tests against real servers, and the shorte
 faults: install ## break everything and see what becomes of the jobs; SOAK=10m: at random, for that long; SEED=1
 	@$(RUN) -m pytest $(if $(SOAK),tests/faults/test_soak.py --faults-soak=$(SOAK),tests/faults) \
 	  --faults-seed=$(or $(SEED),1) $(ARGS)
+
+rabbitmq: ## install what the tests of RabbitMQ need (Debian, as root); without it they are skipped
+	@tests/install-rabbitmq.sh
 
 lint: install ## ruff, mypy, compose file and Dockerfiles
 	@$(RUN) -m ruff check .

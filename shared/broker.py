@@ -69,10 +69,10 @@ def publisher(app: Celery) -> Publish:
 
     def publish(refs: Sequence[ChunkRef]) -> None:
         def send(in_time: InTime) -> None:
-            with app.producer_or_acquire() as producer:
+            with app.producer_or_acquire() as producer, producer.batch(max(1, len(refs))):  # on Redis, in one go
                 for ref in refs:
                     if not in_time():
-                        return
+                        raise TimeoutError  # nobody waits any more; what is only buffered is not sent
                     app.send_task(
                         CHUNK_TASK,
                         kwargs={"job_id": str(ref.job_id), "chunk_no": ref.chunk_no},
@@ -92,8 +92,8 @@ def reply_sender(app: Celery) -> Send:
     when nothing was put there for the seconds given."""
 
     def send(queue: str, document: bytes, seconds: int) -> None:
-        limits = {"x-max-length": _REPLIES_KEPT, "x-expires": seconds * 1000}
-        within(app, lambda _: _put(app, queue, document, most=_REPLIES_KEPT, seconds=seconds, rabbitmq=limits))
+        limits = {"x-max-length": _REPLIES_KEPT, "x-expires": _milliseconds(seconds)}
+        within(app, lambda _: _put(app, queue, document, most=_REPLIES_KEPT, seconds=seconds, limits=limits))
 
     return send
 
@@ -103,10 +103,17 @@ def dead_letter_sender(app: Celery, *, most: int) -> Send:
     on Redis until the youngest of them is as old."""
 
     def send(queue: str, document: bytes, seconds: int) -> None:
-        limits = {"x-max-length": most, "x-message-ttl": seconds * 1000}
-        within(app, lambda _: _put(app, queue, document, most=most, seconds=seconds, rabbitmq=limits))
+        limits = _dead_letter_limits(most=most, seconds=seconds)
+        within(app, lambda _: _put(app, queue, document, most=most, seconds=seconds, limits=limits))
 
     return send
+
+
+def declare_dead_letters(connection: Any, *, most: int, seconds: int) -> None:
+    """Make the queues of dead letters, unless they are there: RabbitMQ moves messages there by itself, but only when it
+    can. Raises what the connection raises."""
+    for queue in (QUEUE, WORK_QUEUE):
+        _declare(connection, queue + DEAD_SUFFIX, _dead_letter_limits(most=most, seconds=seconds))
 
 
 def ping(app: Celery) -> None:
@@ -144,41 +151,52 @@ def within(app: Celery, work: Callable[[InTime], None]) -> None:
         outcome.result(timeout=seconds)
     except errors as error:
         over.set()
-        reason = str(error) or f"no answer within {seconds:g} s"
+        reason = str(error.__cause__ or error) or f"no answer within {seconds:g} s"
         raise BrokerUnavailable(f"the broker is unavailable: {reason}") from error
 
 
-def _put(app: Celery, queue: str, document: bytes, *, most: int, seconds: int, rabbitmq: dict[str, int]) -> None:
-    """Put a document on a queue. rabbitmq: the limits of a queue that is not there yet, as RabbitMQ takes them."""
+def _put(app: Celery, queue: str, document: bytes, *, most: int, seconds: int, limits: dict[str, int]) -> None:
+    """Put a document on a queue. limits: what RabbitMQ is told of a queue that is not there yet."""
     with app.connection_or_acquire() as connection:
+        connection.ensure_connection(**_RETRY_ONCE)  # one that was closed goes back to the pool as it is
 
         def put_on_redis() -> None:
             with connection.default_channel.conn_or_acquire() as redis, redis.pipeline() as transaction:
                 transaction.lpush(queue, document).ltrim(queue, 0, most - 1).expire(queue, seconds).execute()
 
         def put_on_rabbitmq() -> None:
-            try:
-                with connection.channel() as channel:
-                    channel.queue_declare(queue, passive=True)
-            except connection.channel_errors as error:
-                if error.code == HTTPStatus.NOT_FOUND:  # what there is stays as it is, though it be another's own
-                    with connection.channel() as channel:
-                        channel.queue_declare(queue, durable=True, auto_delete=False, arguments=_QUORUM | rabbitmq)
+            _declare(connection, queue, limits)
             with connection.channel() as channel:
-                channel.basic_publish(
-                    channel.prepare_message(
-                        document,
-                        content_type="application/json",
-                        content_encoding="utf-8",
-                        properties={"delivery_mode": PERSISTENT_DELIVERY_MODE},
-                    ),
-                    routing_key=queue,
-                    confirm_timeout=_SOCKET_SECONDS,
+                message = channel.prepare_message(
+                    document,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    properties={"delivery_mode": PERSISTENT_DELIVERY_MODE},
                 )
+                channel.basic_publish(message, routing_key=queue, confirm_timeout=_SOCKET_SECONDS)
 
-        connection.ensure_connection(**_RETRY_ONCE)  # one that was closed goes back to the pool as it is
         put = put_on_rabbitmq if connection.transport.driver_type == "amqp" else put_on_redis
         connection.ensure(connection, put, **_RETRY_ONCE)()
+
+
+def _declare(connection: Any, queue: str, limits: dict[str, int]) -> None:
+    """Make a queue on RabbitMQ. One that is there stays as it is, though it be its reader's own."""
+    try:
+        with connection.channel() as channel:
+            channel.queue_declare(queue, passive=True)
+    except connection.channel_errors as error:  # which closes the channel
+        if error.code == HTTPStatus.NOT_FOUND:
+            with connection.channel() as channel:
+                channel.queue_declare(queue, durable=True, auto_delete=False, arguments=_QUORUM | limits)
+
+
+def _dead_letter_limits(*, most: int, seconds: int) -> dict[str, int]:
+    return {"x-max-length": most, "x-message-ttl": _milliseconds(seconds)}
+
+
+def _milliseconds(seconds: int) -> int:
+    """As RabbitMQ takes them: seven weeks at most."""
+    return min(seconds * 1000, 2**32 - 1)
 
 
 def _errors(app: Celery) -> tuple[type[Exception], ...]:

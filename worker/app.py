@@ -6,10 +6,12 @@ import logging
 import os
 import secrets
 import socket
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
 from celery import Celery, bootsteps, signals
+from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.nodenames import default_nodename, host_format
 
 from shared import broker
@@ -26,9 +28,7 @@ from worker.requests import request_class
 from worker.shutdown import Shutdown, ignore_signals
 
 _BASE64: Final = 2  # times as large, at most, are a body in base64 and its envelope
-_PROCESS_START_SECONDS: Final = (
-    120.0  # of the pool: it reads titles and model first, and slow databases take their time
-)
+_PROCESS_START_SECONDS: Final = 120.0  # of the pool: it reads titles and the model, perhaps from slow databases
 _LOOK_SECONDS: Final = 0.5  # a process that died is noticed by then; by Celery at once, or else after 5 s
 
 _log = logging.getLogger(__name__)
@@ -59,10 +59,12 @@ class Worker:
         )
 
     def run(self, *, hostname: str, pulse_file: Path | None = None) -> int:
-        """Work until stopped; returns the exit code. hostname: Celery's name for the worker; %h in it is
-        the host. pulse_file: touched while the queue is being read."""
+        """Work until stopped; returns the exit code. hostname: Celery's name for the worker, in which %h is the host.
+        pulse_file: touched while the queue is being read."""
         self._connect_signals()
+        warnings.simplefilter("ignore", CPendingDeprecationWarning)  # Celery's, at each connection that is lost
         self._app.steps["worker"].add(self._after_fork())
+        self._app.steps["consumer"].add(self._after_connect())
         if pulse_file is not None:
             self._app.steps["consumer"].add(pulse(pulse_file))
         worker = self._app.Worker(
@@ -103,6 +105,21 @@ class Worker:
                 parent.start()
 
         return AfterFork
+
+    def _after_connect(self) -> type[bootsteps.StartStopStep]:
+        """A part of Celery's consumer that runs at each connection to RabbitMQ."""
+        limits = {"most": self._settings.dead_letters, "seconds": self._settings.dead_letter_seconds}
+
+        class AfterConnect(bootsteps.StartStopStep):  # type: ignore[misc]
+            requires = ("celery.worker.consumer:Connection",)
+
+            def include_if(self, consumer: Any) -> bool:
+                return bool(consumer.conninfo.transport.driver_type == "amqp")
+
+            def start(self, consumer: Any) -> None:
+                broker.declare_dead_letters(consumer.connection, **limits)
+
+        return AfterConnect
 
     def _connect_signals(self) -> None:
         def logging_is_ours(**_: Any) -> None:

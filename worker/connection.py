@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.connection import Connection
@@ -12,6 +12,8 @@ from shared.errors import ConfigurationError
 from worker.guard import Guard
 from worker.guarded_rabbitmq import guarded_rabbitmq
 from worker.guarded_redis import guarded_redis
+
+_LOOK_OUT: Final = {"interval_start": 1, "interval_step": 1, "interval_max": 5}  # s
 
 
 def guarded_connection(guard: Guard) -> type[Connection]:
@@ -30,6 +32,10 @@ def guarded_connection(guard: Guard) -> type[Connection]:
         raise ConfigurationError("BROKER_URL: not a Redis (redis, rediss) or RabbitMQ (amqp, amqps) address")
 
     class GuardedConnection(Connection):
+        def ensure_connection(self, *arguments: Any, **keywords: Any) -> Any:
+            """Connect; as long as it takes, look every few seconds rather than every half minute."""
+            return super().ensure_connection(*arguments, **(_LOOK_OUT | keywords))  # type: ignore[no-untyped-call]
+
         def get_transport_cls(self) -> Any:
             return guarded(super().get_transport_cls())  # type: ignore[no-untyped-call]
 

@@ -100,17 +100,15 @@ def read_envelope(queue: str, raw: bytes) -> TaskMessage:
 
 def read_amqp(queue: str, properties: Mapping[str, Any], body: bytes) -> TaskMessage:
     """What came from a queue on RabbitMQ. properties: as py-amqp names them. Raises Refused."""
-    message = _validate(
-        _Message,
-        {
-            "content-type": properties.get("content_type"),
-            "content-encoding": properties.get("content_encoding"),
-            "headers": properties.get("application_headers", {}),
-        },
-    )
-    return _read(queue, message.headers, body)
+    envelope = {name: properties[amqps] for name, amqps in _AMQPS_NAMES.items() if amqps in properties}
+    return _read(queue, _validate(_Message, {"headers": {}} | envelope).headers, body)
 
 
+_AMQPS_NAMES: Final = {
+    "content-type": "content_type",
+    "content-encoding": "content_encoding",
+    "headers": "application_headers",
+}
 _JSON: Final = "application/json"
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 _Name = Annotated[str, Field(min_length=1, max_length=255)]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 import orjson
-from celery import Celery
+from celery import Celery, Task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.worker.request import Request
 from pydantic import TypeAdapter, ValidationError
@@ -66,18 +66,15 @@ def register(
         settings = parts().settings
         try:
             _accept(parts(), arguments)
-        except QueueFull:
-            _put_back(_FULL_SECONDS)
-        except DatabaseUnavailable as error:
-            _log.warning("message %s goes back on the queue: %s", task.request.id, error)
-            _put_back(settings.retry_pause_seconds)
-        except SoftTimeLimitExceeded:
-            _put_back(0)
+        except QueueFull as error:
+            _put_back(task, error, pause_seconds=_FULL_SECONDS)
+        except (DatabaseUnavailable, SoftTimeLimitExceeded) as error:
+            _put_back(task, error, pause_seconds=settings.retry_pause_seconds)
         except Exception as error:  # a defect; kept out of the queue, where it would come again and again
             _log.exception("message %s could not be accepted", task.request.id)
             problem = f"{type(error).__name__} while it was accepted; the worker's log has the details"
             if not dead_letters.put(QUEUE, orjson.dumps(arguments), problem):
-                _put_back(settings.retry_pause_seconds)
+                _put_back(task, error, pause_seconds=settings.retry_pause_seconds)
 
     def chunk(_: Any, /, **arguments: Any) -> None:
         """Do one chunk of a job that is in the ledger."""
@@ -98,8 +95,14 @@ def register(
         except NothingToTrainOn as error:
             _log.warning("no new model: %s", error)
 
+    class NamedTask(Task):  # type: ignore[misc]  # Celery has no types
+        def __call__(self, /, **arguments: Any) -> None:
+            """Run with any arguments; with Celery's own, an argument named self ends in an error of Celery's."""
+            self.run(**arguments)
+
+    logging.getLogger("celery.app.trace").addFilter(_is_news)
     limits = {"soft_time_limit": _SOFT * lease_seconds, "time_limit": _HARD * lease_seconds}
-    in_the_end = {"bind": True, "acks_late": True, "Request": request}
+    in_the_end = {"base": NamedTask, "bind": True, "acks_late": True, "Request": request}
     app.task(batch, name=BATCH_TASK, reject_on_worker_lost=True, acks_on_timeout=False, **in_the_end, **limits)
     app.task(chunk, name=CHUNK_TASK, **in_the_end, **limits)
     app.task(train_model, name=TRAIN_TASK, acks_late=False, **_TRAINING_LIMITS)  # it may outlast what is unacknowledged
@@ -133,6 +136,12 @@ def _announce(arguments: Mapping[str, Any]) -> Announce:
 _ANNOUNCED: Final = {"reply_to": TypeAdapter(ReplyQueue), "callback_url": TypeAdapter(CallbackUrl)}
 
 
-def _put_back(pause_seconds: float) -> NoReturn:
+def _put_back(task: Task, error: Exception, *, pause_seconds: float) -> NoReturn:
+    _log.info("message %s goes back on the queue: %r", task.request.id, error)
     time.sleep(pause_seconds)
     raise Reject(requeue=True)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Celery logs each Reject as a warning with a traceback; ours has been logged already."""
+    return not (record.exc_info and isinstance(record.exc_info[1], Reject))

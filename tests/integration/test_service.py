@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -11,9 +12,10 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
+import redis
 from celery import Celery
 
-from shared.contracts import BATCH_TASK, QUEUE, TRAIN_TASK
+from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, TRAIN_TASK, WORK_QUEUE
 from shared.model import ModelStore
 from tests.conftest import Service
 from tests.platform import wait_for
@@ -127,24 +129,22 @@ def test_a_task_that_another_service_publishes_is_the_same_work(service: Service
     assert lines == [page(service, user, limit=4) | {"cached": False} for user in users]
 
 
-@pytest.mark.parametrize(
-    ("args", "kwargs"),
-    [
-        pytest.param([], {}, id="no arguments"),
-        pytest.param([], {"job_id": "x", "user_ids": ["y"], "limit": 10}, id="ids that are none"),
-        pytest.param([], {"job_id": str(uuid4()), "user_ids": [], "limit": 10}, id="no users"),
-        pytest.param([], {"job_id": str(uuid4()), "user_ids": [str(uuid4())], "limit": 0}, id="a limit out of range"),
-        pytest.param([], {"job_id": str(uuid4()), "user_ids": [str(uuid4())], "extra": 1}, id="an unknown argument"),
-        pytest.param([str(uuid4()), [str(uuid4())], 10], {}, id="arguments by place"),
-        pytest.param([], {"job_id": str(uuid4()), "user_ids": "all", "limit": 10}, id="users that are no list"),
-    ],
-)
-def test_a_task_with_bad_arguments_is_refused_and_the_next_one_runs(
-    service: Service, args: list[Any], kwargs: dict[str, Any]
-) -> None:
-    refused = service.worker.log.read_text().count("is refused")
-    queue(service).send_task(BATCH_TASK, args=args, kwargs=kwargs, queue=QUEUE)
-    wait_for(lambda: service.worker.log.read_text().count("is refused") > refused)
+def test_a_batch_with_bad_arguments_is_a_rejected_job_and_the_next_one_runs(service: Service) -> None:
+    job_id = str(uuid4())
+    queue(service).send_task(BATCH_TASK, kwargs={"job_id": job_id, "user_ids": [], "limit": 0}, queue=QUEUE)
+    wait_for(lambda: exists(service, job_id))
+    job = finished(service, job_id)
+    assert (job["state"], job["problem"]["type"]) == ("rejected", "/problems/invalid-request")
+    assert [error["field"] for error in job["problem"]["errors"]] == ["user_ids", "limit"]
+    assert finished(service, submit(service, [uuid4()]))["state"] == "completed"
+
+
+def test_a_batch_whose_job_id_cannot_be_read_is_a_dead_letter_and_the_next_one_runs(service: Service) -> None:
+    with redis.Redis.from_url(service.platform.broker_url) as client:
+        dead = client.llen(QUEUE + DEAD_SUFFIX)
+        queue(service).send_task(BATCH_TASK, args=[str(uuid4()), [str(uuid4())], 10], queue=QUEUE)
+        wait_for(lambda: client.llen(QUEUE + DEAD_SUFFIX) > dead)
+        assert "args must be an empty list" in json.loads(client.lindex(QUEUE + DEAD_SUFFIX, 0))["reason"]
     assert finished(service, submit(service, [uuid4()]))["state"] == "completed"
 
 
@@ -161,7 +161,7 @@ def test_a_new_model_is_taken_up_without_a_restart_or_a_failed_request(service: 
     askers = [threading.Thread(target=ask) for _ in range(3)]
     for asker in askers:
         asker.start()
-    queue(service).send_task(TRAIN_TASK, queue=QUEUE)
+    queue(service).send_task(TRAIN_TASK, queue=WORK_QUEUE)
     store = ModelStore(service.platform.model_dir)
     try:
         wait_for(lambda: store.current_version() != before)

@@ -25,8 +25,10 @@ from tests.containers import DOCKERFILES, PROJECT, compose
 OURS = ("gateway", "worker", "trainer")
 # What each image's program imports, the parts that Celery and gunicorn look up by name included.
 IMPORTS = {
-    "Dockerfile.gateway": "gateway.app, gunicorn.app.wsgiapp, gunicorn.workers.gthread, kombu.transport.redis",
-    "Dockerfile.worker": "worker.__main__, celery.apps.worker, celery.concurrency.prefork, kombu.transport.redis",
+    "Dockerfile.gateway": "gateway.app, gunicorn.app.wsgiapp, gunicorn.workers.gthread, kombu.transport.redis, "
+    "kombu.transport.pyamqp",
+    "Dockerfile.worker": "worker.__main__, celery.apps.worker, celery.concurrency.prefork, kombu.transport.redis, "
+    "kombu.transport.pyamqp",
 }
 
 Stage = list[tuple[str, str]]  # instructions and their arguments, the first of them FROM

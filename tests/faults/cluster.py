@@ -1,0 +1,220 @@
+"""The service in processes of its own, with everything that a test may break within reach."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import psutil
+import redis
+
+from demo.databases import load_sample
+from demo.process import Process
+from demo.server import free_port
+from demo.servers import Postgres, Valkey
+from shared.contracts import DEAD_SUFFIX, QUEUE, WORK_QUEUE, page_document
+from shared.settings import Settings
+from tests.faults.load import Request, ask
+from tests.faults.proxy import Proxy
+from tests.faults.sample import small_sample, stranger
+from tests.platform import Platform, wait_for
+
+TITLES: Final = 5  # per user, in every job
+READY_SECONDS: Final = 60.0
+
+# Times are shorter than by default, so that recovering from a fault takes seconds, not minutes.
+SHORT: Final[dict[str, Any]] = {
+    "lease_seconds": 6,
+    "beat_seconds": 0.5,
+    "republish_seconds": 2.0,
+    "retry_pause_seconds": 0.2,
+    "publish_seconds": 1.0,
+    "grace_seconds": 3.0,  # less than a chunk may take, which is three quarters of its lease
+    "chunk_users": 10,
+    "chunks_in_flight": 8,
+    "database_connections": 12,
+    "database_checkout_seconds": 1.0,
+    "database_connect_seconds": 1.0,
+    "database_statement_seconds": 1.5,
+    "database_bulk_seconds": 30.0,  # a test may hold a chunk for as long as this
+    "redis_timeout_seconds": 0.3,
+    "web_concurrency": 1,
+    "web_threads": 8,
+    "worker_concurrency": 2,
+}
+_BEHIND_A_PROXY: Final = ("jobs_db", "engagement_db", "redis", "broker")
+
+
+class Cluster:
+    """PostgreSQL, Valkey, gunicorn and workers. `to_workers` and `to_gateway` are the proxies on the way from each to
+    jobs_db, engagement_db, redis and broker."""
+
+    def __init__(self, folder: Path, *, workers: Sequence[str] = ("a", "b")) -> None:
+        """Start everything and wait until it is ready. workers: their names."""
+        self._folder = folder
+        self._names = workers
+        self.workers: dict[str, Process] = {}
+        with ExitStack() as started:
+            self.postgres = started.enter_context(Postgres(folder / "postgres", durable=False))
+            self.valkey = started.enter_context(Valkey(folder / "valkey"))
+            self.platform = Platform(self.postgres, self.valkey, folder / "models")
+            started.callback(self.platform.close)
+            sample = small_sample()
+            load_sample(sample, *(self.platform.urls[name] for name in ("user_db", "catalog_db", "engagement_db")))
+            self.platform.train()
+            self.users = [user.id for user in sample.users]
+            self.to_workers, self.to_gateway = ({n: self._proxy(started, n) for n in _BEHIND_A_PROXY} for _ in range(2))
+            self.address = f"http://127.0.0.1:{free_port()}"
+            self.settings: Settings = self._settings()
+            self._undisturbed = self._compute()
+            self.broker = redis.Redis.from_url(self.platform.broker_url, socket_timeout=5)
+            started.callback(self.broker.close)
+            started.callback(self._stop_processes)
+            self.start_gateway()
+            for name in workers:
+                self.start_worker(name)
+            self.wait_until_ready()
+            self._started = started.pop_all()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._started.close()
+
+    def _stop_processes(self) -> None:
+        for process in (*self.workers.values(), self.gateway):
+            process.stop()
+
+    def undisturbed(self, user: UUID) -> dict[str, Any]:
+        """The page that this user gets from a job when nothing is wrong, as callers see it."""
+        known = self._undisturbed.get(user)
+        return known or self._undisturbed[stranger(0)] | {"user_id": str(user)}
+
+    # Processes.
+
+    def start_worker(self, name: str, **changes: Any) -> Process:
+        """Start a worker, also anew after its end; changes: of its settings."""
+        worker = self._process(f"worker-{name}", self.to_workers, "worker", "run", "--name", f"{name}@%h", **changes)
+        self.workers[name] = worker
+        return worker
+
+    def start_gateway(self, **changes: Any) -> None:
+        """Start the gateway, also anew after its end; changes: of its settings, until the next start."""
+        self._gateway_changes = changes
+        command = ("gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()")
+        self.gateway = self._process("gateway", self.to_gateway, *command, **changes)
+
+    def restart_gateway(self, **changes: Any) -> None:
+        """Stop the gateway in order, start it again with other settings, and wait until it is ready."""
+        self.gateway.stop()
+        self.start_gateway(**changes)
+        self.wait_until_ready()
+
+    def pool(self, name: str) -> list[psutil.Process]:
+        """The processes of a worker that do the work; waits until there is one."""
+        first, found = psutil.Process(self.workers[name].pid), list[psutil.Process]()
+        wait_for(lambda: bool(found or found.extend(first.children()) or found), READY_SECONDS)
+        return found
+
+    def readiness(self) -> dict[str, Any]:
+        """What /health/ready says; nothing is ready without an answer."""
+        answer = ask(self.address, Request("readiness", "/health/ready"))
+        return answer.body if answer.status in (200, 503) else {"status": "unavailable", "checks": {}}
+
+    def wait_until_ready(self) -> None:
+        """Until the gateway says so, and every worker has been heard of from now on."""
+        wait_for(lambda: self.readiness()["status"] == "ready", READY_SECONDS)
+        [(now,)] = self.platform.sql("jobs_db", "SELECT clock_timestamp()")
+        alive = "SELECT count(*) FROM workers WHERE seen_at > %s"
+        wait_for(lambda: self.platform.sql("jobs_db", alive, now)[0][0] >= len(self.workers), READY_SECONDS)
+
+    def heal(self) -> None:
+        """Bring everything back that was broken, stopped or slowed down, and forget every job."""
+        for proxy in (*self.to_workers.values(), *self.to_gateway.values()):
+            proxy.restore()
+        for server in (self.postgres, self.valkey):
+            server.resume() if server.running else server.start()
+        self.broker.config_set("maxmemory", 0)
+        for name in list(self.workers):
+            if name not in self._names:
+                self.workers.pop(name).stop()
+            elif self.workers[name].running:
+                self.workers[name].resume()
+            else:
+                self.start_worker(name)
+        if self._gateway_changes:
+            self.gateway.stop()
+        if not self.gateway.running:
+            self.start_gateway()
+        self.wait_until_ready()
+        self.platform.sql("jobs_db", "TRUNCATE jobs CASCADE")
+        self.broker.flushdb()
+
+    # What can be seen from outside.
+
+    def chunks(self, state: str, job_id: str | None = None) -> int:
+        """How many chunks are in a state, of all jobs or one."""
+        sql = "SELECT count(*) FROM job_chunks WHERE state = %s AND (%s::uuid IS NULL OR job_id = %s::uuid)"
+        return self.platform.sql("jobs_db", sql, state, job_id, job_id)[0][0]
+
+    def messages(self) -> dict[str, int]:
+        """What the broker holds: on each queue, and delivered but not acknowledged."""
+        return {
+            QUEUE: self.broker.llen(QUEUE),
+            WORK_QUEUE: self.broker.llen(WORK_QUEUE),
+            "unacked": self.broker.hlen("unacked"),
+            "unacked_index": self.broker.zcard("unacked_index"),
+        }
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """What was no message, of both queues."""
+        return [json.loads(raw) for q in (QUEUE, WORK_QUEUE) for raw in self.broker.lrange(q + DEAD_SUFFIX, 0, -1)]
+
+    @contextlib.contextmanager
+    def slow_chunks(self, seconds: float) -> Iterator[None]:
+        """Meanwhile each of the three answers that a chunk waits for from engagement_db comes so much later."""
+        self.to_workers["engagement_db"].delay(seconds)
+        try:
+            yield
+        finally:
+            self.to_workers["engagement_db"].restore()
+
+    @contextlib.contextmanager
+    def held_chunks(self) -> Iterator[None]:
+        """Meanwhile no chunk gets any further than its claim."""
+        with self.platform.locked("engagement_db", "interaction"):
+            yield
+
+    def _compute(self) -> dict[UUID, dict[str, Any]]:
+        parts = self.platform.parts()
+        users = [*self.users, stranger(0)]
+        return {u: page_document(page) for u, page in parts.recommender.pages(users, limit=TITLES, fresh=True).items()}
+
+    def _settings(self, **changes: Any) -> Settings:
+        return self.platform.settings(**(SHORT | {"web_bind": self.address.removeprefix("http://")} | changes))
+
+    def _process(self, name: str, proxies: Mapping[str, Proxy], *command: str, **changes: Any) -> Process:
+        settings = SHORT | {"web_bind": self.address.removeprefix("http://")} | changes
+        urls = {f"{name}_url": _behind(self._url(name), proxy.port) for name, proxy in proxies.items()}
+        environment = self.platform.environment(**settings, **urls)
+        return Process(
+            [Path(sys.executable), "-m", *command], log=self._folder / f"{name}.log", environment=environment
+        )
+
+    def _proxy(self, started: ExitStack, name: str) -> Proxy:
+        return started.enter_context(Proxy(urlsplit(self._url(name)).port or 0))
+
+    def _url(self, name: str) -> str:
+        own = {"redis": self.platform.redis_url, "broker": self.platform.broker_url}
+        return own.get(name) or self.platform.urls[name]
+
+
+def _behind(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}").geturl()

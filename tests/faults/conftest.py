@@ -1,0 +1,80 @@
+"""What every fault test has: the report that is printed at the end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.report import Row, summed, table, write_json, write_markdown
+
+SEED = "1"
+SOAK = "60s"
+
+_ROWS = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-json", type=Path, metavar="FILE", help="write the table of faults to FILE")
+    parser.addoption(
+        "--faults-markdown", type=Path, metavar="FILE", help="put the table of faults into FILE, at its mark"
+    )
+    parser.addoption("--faults-seed", default=SEED, metavar="SEED", help="what is drawn at random follows from it")
+    parser.addoption("--faults-soak", default=SOAK, metavar="TIME", help="how long faults come at random: 90s, 10m, 1h")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ROWS] = []
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> list[Row]:
+    """A row per fault: append yours."""
+    return pytestconfig.stash[_ROWS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if rows := summed(config.stash[_ROWS]):
+        seed = config.getoption("--faults-seed", default=SEED)
+        terminalreporter.section(f"faults, seed {seed}")
+        terminalreporter.write("\n".join(table(rows)) + "\n")
+        if (file := config.getoption("--faults-json", default=None)) is not None:
+            write_json(rows, file)
+        if (file := config.getoption("--faults-markdown", default=None)) is not None:
+            write_markdown(rows, file, seed=seed)
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Cluster:
+    """A cluster with nothing wrong and nothing to do."""
+    shared_cluster.heal()
+    return shared_cluster
+
+
+@pytest.fixture
+def seed(pytestconfig: pytest.Config) -> str:
+    """What everything that is drawn at random follows from."""
+    return str(pytestconfig.getoption("--faults-seed", default=SEED))
+
+
+@pytest.fixture
+def draw(request: pytest.FixtureRequest, seed: str) -> random.Random:
+    """The test's own chance: the same with the same seed, whichever tests run beside it."""
+    return random.Random(f"{seed} {request.node.nodeid}")
+
+
+@pytest.fixture
+def soak(pytestconfig: pytest.Config) -> float:
+    """How long faults come at random, in seconds."""
+    text = str(pytestconfig.getoption("--faults-soak", default=SOAK))
+    return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]

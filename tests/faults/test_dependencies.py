@@ -1,0 +1,286 @@
+"""DESIGN.md's table "When something is down": each row with the real thing cut off, silent, slow, stopped, restarted.
+
+Clients ask all the time. Every answer must be a whole one or the one that the table promises, and come within its
+bound; once the fault is over all must be whole again within a bound, without a restart of anything of ours; and every
+job that was accepted is done, with the right results.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+import pytest
+
+from demo.movielens import Sample
+from demo.process import Process
+from demo.server import Server
+from tests.faults.audience import Audience
+from tests.faults.load import Load, Request, ask, ask_at_once
+from tests.faults.promises import CACHED, JOB, NEW, RARE, READY, STATE, Bounds
+from tests.faults.proxy import Proxy
+from tests.faults.report import Row
+from tests.faults.stage import Stage
+from tests.faults.trial import LASTS, Trials
+from tests.platform import DATABASES, wait_for
+
+Fault = Callable[[Proxy], AbstractContextManager[None]]
+Mishap = Callable[[Server], AbstractContextManager[None]]
+
+# What is down, and what callers get then of each kind of request that it touches; all else is as ever.
+TABLE: Final = {
+    "redis": {(CACHED, "anew")},
+    "user_db": {(NEW, "collaborative, degraded")},
+    "engagement_db": {(NEW, "content, degraded")},
+    "catalog_db": {(CACHED, "hybrid, degraded"), (RARE, "503")},  # the titles last seen; none were seen
+    "jobs_db": {(JOB, "503"), (STATE, "503")},
+    "broker": {(JOB, "202")},
+}
+AS_EVER: Final = {
+    (CACHED, "from the cache"), (NEW, "anew"), (RARE, "anew"), (JOB, "202"), (STATE, "200"), (READY, "200"),
+}  # fmt: skip
+WRITTEN_TO: Final = ("jobs_db", "redis", "broker")
+ON: Final = {"PostgreSQL": DATABASES, "Valkey": ("redis", "broker")}  # what is down when the server is
+IN_THE_QUEUE: Final = 2.0  # s that a request waits for one of the gateway's threads, half as many again being asked for
+QUICK: Final = 0.9  # s that ten requests at once may take; below any wait for what is silent
+WORKER_STARTS: Final = 15.0  # s: Python, the libraries, the model, the pool's processes, the first beat
+
+
+@pytest.fixture(scope="module")
+def stage(movielens: Sample, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("stage"), movielens)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(scope="module")
+def audience(stage: Stage, movielens: Sample) -> Audience:
+    return Audience(stage.client.address, movielens)
+
+
+@pytest.fixture
+def trials(stage: Stage, audience: Audience, report: list[Row]) -> Iterator[Trials]:
+    yield Trials(stage, audience, report)
+    stage.heal()
+
+
+# What may happen on the way to one dependency.
+
+
+@contextmanager
+def cut(proxy: Proxy) -> Iterator[None]:
+    """Connections are reset, and new ones refused."""
+    proxy.cut()
+    yield
+    proxy.restore()
+
+
+@contextmanager
+def half_open(proxy: Proxy) -> Iterator[None]:
+    """Everything is accepted, and goes nowhere."""
+    proxy.swallow()
+    yield
+    proxy.restore()
+
+
+@contextmanager
+def answers_lost(proxy: Proxy) -> Iterator[None]:
+    """What we say arrives, and is done; no answer comes."""
+    proxy.swallow(requests=False)
+    yield
+    proxy.restore()
+
+
+@contextmanager
+def slow(proxy: Proxy) -> Iterator[None]:
+    """Each piece of an answer takes longer than anything may."""
+    proxy.delay(5.0)
+    yield
+    proxy.restore()
+
+
+@contextmanager
+def sluggish(proxy: Proxy) -> Iterator[None]:
+    """Each piece of an answer takes almost as long as it may."""
+    proxy.delay(0.2)
+    yield
+    proxy.restore()
+
+
+@contextmanager
+def dripping(proxy: Proxy) -> Iterator[None]:
+    """Answers never stop coming, and never end."""
+    proxy.throttle(200)
+    yield
+    proxy.restore()
+
+
+@contextmanager
+def resets(proxy: Proxy) -> Iterator[None]:
+    """Connections are reset again and again, and new ones welcome."""
+    over = threading.Event()
+
+    def again() -> None:
+        while not over.wait(0.1):
+            proxy.reset()
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+# What may happen to a server with all that is on it.
+
+
+@contextmanager
+def stopped(server: Server) -> Iterator[None]:
+    """In order: PostgreSQL's fast shutdown, Valkey's SIGTERM."""
+    server.stop()
+    yield
+    server.start()
+
+
+@contextmanager
+def killed(server: Server) -> Iterator[None]:
+    """SIGKILL of every process."""
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """SIGSTOP of every process: the kernel goes on taking connections and bytes."""
+    server.pause()
+    yield
+    server.resume()
+
+
+@contextmanager
+def restarted(server: Server) -> Iterator[None]:
+    """Away for as long as a restart takes."""
+    yield
+    server.stop()
+    server.start()
+
+
+PATHS: Final[tuple[Fault, ...]] = (cut, half_open, answers_lost, slow, sluggish, dripping, resets)
+MISHAPS: Final[tuple[Mishap, ...]] = (stopped, killed, standing_still, restarted)
+TOTAL: Final = {cut, half_open, answers_lost, slow, stopped, killed, standing_still}  # nothing gets through
+IN_MAKE_TEST: Final = {("catalog_db", half_open), ("PostgreSQL", restarted)}
+
+
+def name(fault: Callable[..., object]) -> str:
+    return fault.__name__.replace("_", " ")
+
+
+def case(down: str, fault: Callable[..., object]) -> Any:
+    """A row of the table, with one of its faults."""
+    marks = () if (down, fault) in IN_MAKE_TEST else pytest.mark.faults
+    return pytest.param(down, fault, id=f"{down}-{name(fault)}", marks=marks)
+
+
+@pytest.mark.parametrize(
+    ("down", "fault"),
+    [
+        case(down, fault)
+        for down in (*DATABASES, "redis", "broker")
+        for fault in PATHS
+        if fault is not answers_lost or down in WRITTEN_TO  # to a reader it is as if all was lost
+    ],
+)
+def test_one_of_them_is_down_and_the_others_are_well(
+    trials: Trials, audience: Audience, down: str, fault: Fault
+) -> None:
+    """A proxy between the service and one of the things it leans on does what networks do."""
+    total = fault in TOTAL
+    with trials.trial(f"{down}: {name(fault)}", down, silent=total) as seen, fault(trials.stage.proxies[down]):
+        time.sleep(LASTS)
+        if total and down != "broker":  # each submission finds out anew about that one
+            is_known(trials.stage, audience, down)
+    assert seen >= TABLE[down] or not total
+
+
+@pytest.mark.parametrize(("server", "mishap"), [case(server, mishap) for server in ON for mishap in MISHAPS])
+def test_a_server_is_away_and_all_that_is_on_it(
+    trials: Trials, audience: Audience, server: str, mishap: Mishap
+) -> None:
+    """The four databases, or Redis as cache and as broker, go and come back together."""
+    total, down = mishap in TOTAL, ON[server]
+    with trials.trial(f"{server}: {name(mishap)}", *down, silent=total) as seen, mishap(trials.stage.servers[server]):
+        time.sleep(LASTS)
+        if total:
+            is_known(trials.stage, audience, "jobs_db" if server == "PostgreSQL" else "redis")
+    if total:
+        assert seen >= TABLE["catalog_db"] | TABLE["jobs_db"] if server == "PostgreSQL" else TABLE["redis"]
+
+
+def is_known(stage: Stage, audience: Audience, down: str) -> None:
+    """That it is down is known by now: of many who ask at once, one of each process finds out whether it still is, and
+    no other waits."""
+    touched = {"redis": audience.cached, "catalog_db": audience.rare, "jobs_db": audience.state}
+    requests = [touched.get(down, audience.new)(number) for number in range(10)]
+    waited = [answer for answer in ask_at_once(stage.client.address, requests) if answer.seconds > QUICK]
+    assert len(waited) <= stage.settings.web_concurrency, "\n".join(map(str, waited))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("end", [Process.stop, Process.kill], ids=["SIGTERM", "SIGKILL"])
+def test_no_worker_is_there(trials: Trials, audience: Audience, end: Callable[[Process], None]) -> None:
+    """Jobs are accepted and wait, readiness says why, and users notice nothing."""
+    stage = trials.stage
+    with trials.trial(f"no worker: {end.__name__}", "worker", recovery=WORKER_STARTS) as seen:
+        end(stage.worker)
+        wait_for(lambda: worker_check(stage)["state"] == "down", stage.settings.silence_seconds + 5)
+        time.sleep(LASTS)
+        stage.start_worker()
+    assert seen == AS_EVER
+    assert worker_check(stage)["state"] == "up"
+
+
+@pytest.mark.faults
+def test_the_gateway_starts_while_postgresql_is_down(trials: Trials) -> None:
+    """It answers what it can, 503 to the rest, and needs no second start when PostgreSQL is there."""
+    stage = trials.stage
+    stage.postgres.stop()
+    stage.gateway.stop()
+    stage.start_gateway()
+    wait_for(lambda: ask(stage.client.address, Request("alive", "/health/live")).status == 200)
+    with trials.trial("PostgreSQL: stopped before the start", *DATABASES, "catalogue", "model", well_before=False):
+        time.sleep(LASTS)
+        assert stage.client.get("/health/ready", expect=503).body["status"] == "unavailable"
+        stage.postgres.start()
+
+
+@pytest.mark.faults
+def test_more_ask_at_once_than_a_slow_database_has_connections_for(trials: Trials, audience: Audience) -> None:
+    """Those who get none in time are told so at once and when to come back; the others are served all the while."""
+    stage = trials.stage
+    with (
+        trials.trial("catalog_db: slow, and a crowd", "catalog_db", queue=IN_THE_QUEUE),
+        Load(stage.client.address, [audience.rare] * 16) as crowd,
+    ):
+        wait_for(lambda: len(crowd.answers) > 50)  # every connection is open
+        audience.forget_rare_titles(stage.platform.redis_url)
+        slow_from = time.monotonic()
+        stage.proxies["catalog_db"].delay(0.4)
+        time.sleep(LASTS)
+        stage.proxies["catalog_db"].restore()
+    answers = crowd.since(slow_from)
+    assert {answer.status for answer in answers} == {200, 503}
+    refused = [answer for answer in answers if answer.status == 503]
+    assert {(answer.body["type"], answer.headers["Retry-After"]) for answer in refused} == {("/problems/busy", "1")}
+    bound = IN_THE_QUEUE + Bounds(stage.settings).answer(RARE, frozenset({"catalog_db"}), silent=False)
+    assert max(answer.seconds for answer in answers) < bound
+
+
+def worker_check(stage: Stage) -> dict[str, str]:
+    check: dict[str, str] = stage.client.get("/health/ready").body["checks"]["worker"]
+    return check

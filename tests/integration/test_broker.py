@@ -1,0 +1,120 @@
+"""Putting things on queues: within a bound, whatever is the matter with the broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from celery import Celery
+
+from shared import broker
+from shared.contracts import WORK_QUEUE
+from shared.errors import BrokerUnavailable
+from shared.job_states import ChunkRef
+from shared.settings import Settings
+from tests.faults.proxy import Proxy
+from tests.platform import Platform
+
+SECONDS, MARGIN = 1.0, 0.5
+REPLY = "recommendations.reply.tests"
+CHUNKS = [ChunkRef(uuid4(), number) for number in range(200)]
+
+
+@pytest.fixture
+def queues(platform: Platform) -> Iterator[redis.Redis]:
+    """The broker's database, seen directly."""
+    with redis.Redis.from_url(platform.broker_url) as client:
+        yield client
+
+
+@pytest.fixture
+def proxy(platform: Platform) -> Iterator[Proxy]:
+    with Proxy(platform.valkey.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def app(platform: Platform, proxy: Proxy) -> Celery:
+    url = platform.broker_url.replace(str(platform.valkey.port), str(proxy.port))
+    settings: Settings = platform.settings(broker_url=url, publish_seconds=SECONDS)
+    return broker.celery_app(settings, "tests")
+
+
+def test_chunks_arrive_on_the_services_own_queue_and_leave_no_other_key(app: Celery, queues: redis.Redis) -> None:
+    broker.publisher(app)(CHUNKS)
+    assert queues.keys() == [WORK_QUEUE.encode()]
+    assert queues.llen(WORK_QUEUE) == len(CHUNKS)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(Proxy.cut, id="dead"),
+        pytest.param(Proxy.swallow, id="stalled"),
+        pytest.param(Proxy.forget, id="half-open"),
+        pytest.param(lambda proxy: proxy.delay(0.3), id="slow"),
+        pytest.param(lambda proxy: proxy.throttle(20), id="in drops"),
+    ],
+)
+@pytest.mark.parametrize("used_before", [False, True])
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda app: broker.publisher(app)(CHUNKS), id="publishing"),
+        pytest.param(lambda app: broker.reply_sender(app)(REPLY, b"{}", 60), id="replying"),
+        pytest.param(broker.ping, id="asking"),
+    ],
+)
+def test_whatever_the_trouble_nobody_waits_longer_than_publish_seconds(
+    app: Celery, proxy: Proxy, act: Callable[[Celery], None], trouble: Callable[[Proxy], None], used_before: bool
+) -> None:
+    if used_before:
+        act(app)
+    trouble(proxy)
+    at = time.monotonic()
+    try:
+        act(app)
+        failed = False
+    except BrokerUnavailable:
+        failed = True
+    assert time.monotonic() - at < SECONDS + MARGIN
+    proxy.restore()
+    if failed:
+        act(app)
+
+
+def test_a_broker_without_memory_refuses_and_takes_again_what_it_has_room_for(app: Celery, queues: redis.Redis) -> None:
+    publish = broker.publisher(app)
+    queues.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BrokerUnavailable):
+            publish(CHUNKS)
+    finally:
+        queues.config_set("maxmemory", 0)
+    publish(CHUNKS)
+
+
+class TestDocuments:
+    def test_a_reply_is_the_bytes_as_they_are_and_expires(self, app: Celery, queues: redis.Redis) -> None:
+        broker.reply_sender(app)(REPLY, b'{"type": "job.completed"}', 60)
+        assert queues.lrange(REPLY, 0, -1) == [b'{"type": "job.completed"}']
+        assert 0 < queues.ttl(REPLY) <= 60
+
+    def test_a_reply_queue_that_nobody_reads_keeps_the_newest_ten_thousand(
+        self, app: Celery, queues: redis.Redis
+    ) -> None:
+        queues.lpush(REPLY, *range(10_005))
+        broker.reply_sender(app)(REPLY, b"newest", 60)
+        assert queues.llen(REPLY) == 10_000
+        assert queues.lindex(REPLY, 0) == b"newest"
+
+    def test_dead_letters_are_as_many_as_are_asked_for(self, app: Celery, queues: redis.Redis) -> None:
+        put: Any = broker.dead_letter_sender(app, most=3)
+        for number in range(5):
+            put("recommendations.dead", b"%d" % number, 60)
+        assert queues.lrange("recommendations.dead", 0, -1) == [b"4", b"3", b"2"]
+        assert 0 < queues.ttl("recommendations.dead") <= 60
