@@ -5,6 +5,7 @@ The values come from measurement: with Celery's own, publishing to a stalled bro
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -60,6 +61,10 @@ def celery_app(settings: Settings, name: str) -> Celery:
         task_publish_retry=True,
         task_publish_retry_policy=_RETRY_ONCE,
     )
+    if url.startswith("amqps:"):
+        app.conf.broker_use_ssl = {"server_hostname": None}  # the certificate must be the address's; else any would do
+    if url.startswith("rediss:"):
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # unless the address says otherwise
     return app
 
 

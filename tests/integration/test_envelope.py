@@ -175,6 +175,27 @@ class TestTheVectors:
         assert "exited with" not in log
         assert "Traceback" not in log
 
+    def test_a_rejected_batch_is_announced_wherever_it_validly_asked_for_that(self, replayed: Replayed) -> None:
+        job_id, reply_to = uuid4(), "recommendations.reply.rejected"
+        asked = {"user_ids": [], "reply_to": reply_to, "callback_url": "nowhere"}
+        replayed.broker.put(QUEUE, message(job_id=str(job_id), **asked))
+        wait_for(lambda: replayed.broker.client.llen(reply_to) == 1)
+        announced = json.loads(replayed.broker.client.lindex(reply_to, 0))
+        assert (announced["type"], announced["data"]["job_id"]) == ("job.rejected", str(job_id))
+        assert [error["field"] for error in announced["data"]["problem"]["errors"]] == ["user_ids", "callback_url"]
+        statement = "SELECT reply_to, callback_url FROM jobs WHERE job_id = %s"
+        assert replayed.platform.sql("jobs_db", statement, str(job_id)) == [(reply_to, None)]
+
+    def test_a_batch_that_runs_into_a_mistake_of_ours_is_a_dead_letter_and_not_lost(self, replayed: Replayed) -> None:
+        job_id, user = str(uuid4()), str(uuid4())
+        count = len(replayed.broker.dead(QUEUE))
+        replayed.platform.sql("jobs_db", "ALTER TABLE jobs ADD CONSTRAINT mistake CHECK (title_limit <> 77)")
+        replayed.broker.put(QUEUE, message(job_id=job_id, user_ids=[user], limit=77))
+        wait_for(lambda: len(replayed.broker.dead(QUEUE)) > count)
+        letter = replayed.broker.dead(QUEUE)[0]
+        assert "while it was accepted" in letter["reason"]
+        assert json.loads(base64.b64decode(letter["raw"])) == {"job_id": job_id, "user_ids": [user], "limit": 77}
+
     def test_dead_letters_are_bounded_and_expire(self, replayed: Replayed) -> None:
         for queue in (QUEUE, WORK_QUEUE):
             assert 0 < replayed.broker.client.ttl(queue + DEAD_SUFFIX) <= 1_209_600

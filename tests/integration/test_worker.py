@@ -89,23 +89,16 @@ def publish(platform: Platform, job_id: UUID, users: int = 1) -> None:
 
 
 class TestStopping:
-    @pytest.mark.parametrize(
-        ("number", "everyone"),
-        [
-            pytest.param(signal.SIGTERM, False, id="SIGTERM"),
-            pytest.param(signal.SIGTERM, True, id="SIGTERM to all its processes"),
-            pytest.param(signal.SIGINT, True, id="Ctrl-C"),
-        ],
-    )
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_what_runs_is_finished_and_nothing_new_is_begun(
-        self, platform: Platform, parts: Parts, log: Path, number: signal.Signals, everyone: bool
+        self, platform: Platform, parts: Parts, log: Path, number: signal.Signals
     ) -> None:
-        """Long before the grace is over."""
+        """Long before the grace is over, and also when its processes get the signal, as by Ctrl-C."""
         with WorkerProcess(platform, log, worker_concurrency=2, grace_seconds=60) as worker:
             with chunks_held(platform):
                 job = submit(parts, users=2)
                 wait_for(lambda: are_running(platform, job, 2))
-                told(worker, number, everyone=everyone)
+                told(worker, number, everyone=True)
                 wait_for(lambda: "told to stop" in worker.log())
                 later = submit(parts)
             assert worker.process.wait(20) == 0
@@ -174,9 +167,23 @@ class TestStopping:
             worker.process.stop()
 
 
+def test_a_chunk_that_hangs_is_ended_before_its_lease_is(platform: Platform, parts: Parts, log: Path) -> None:
+    with WorkerProcess(platform, log, worker_concurrency=1, lease_seconds=4) as worker:
+        [process] = worker.pool()
+        process.suspend()
+        with chunks_held(platform):
+            process.resume()
+            job = submit(parts)
+            wait_for(lambda: are_running(platform, job))
+            process.suspend()
+            wait_for(lambda: chunks(platform, job)[0][1] == 1, 10)
+            assert chunks(platform, job)[0][2] == "it took longer than 3.6 s"
+        wait_for(lambda: is_over(parts, job.job_id), 10)
+
+
 @pytest.fixture(scope="module")
 def staying(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    """A worker that nothing ends. Leases are long, so it is not them that bring a chunk back."""
+    """A worker that nothing ends, alone from here on. Leases are long: it is not them that bring a chunk back."""
     log = tmp_path_factory.mktemp("staying") / "worker.log"
     with WorkerProcess(platform, log, worker_concurrency=2, beat_seconds=1, queue_users=3) as worker:
         yield worker
@@ -273,17 +280,3 @@ class TestProcessesThatDie:
                     wait_for(lambda n=number: staying.log().count("Connection to broker lost") == n + 1)
                 wait_for(lambda job=job: is_over(parts, job.job_id), 10)
                 assert chunks(platform, job) == [("done", 0, None)]
-
-
-def test_a_chunk_that_hangs_is_ended_before_its_lease_is(platform: Platform, parts: Parts, log: Path) -> None:
-    with WorkerProcess(platform, log, worker_concurrency=1, lease_seconds=4) as worker:
-        [process] = worker.pool()
-        process.suspend()
-        with chunks_held(platform):
-            process.resume()
-            job = submit(parts)
-            wait_for(lambda: are_running(platform, job))
-            process.suspend()
-            wait_for(lambda: chunks(platform, job)[0][1] == 1, 10)
-            assert chunks(platform, job)[0][2] == "it took longer than 3.6 s"
-        wait_for(lambda: is_over(parts, job.job_id), 10)
