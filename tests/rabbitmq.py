@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trustme
 from amqp.exceptions import AMQPError, NotFound
 from kombu import Connection
 
@@ -32,9 +33,11 @@ class RabbitMQ(Server):
 
     name = "RabbitMQ"
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
-        """See `Server`. Skips the test where RabbitMQ is not installed."""
+    def __init__(self, directory: Path, port: int | None = None, *, certificate: trustme.LeafCert) -> None:
+        """See `Server`. certificate: shown to clients that use TLS. Skips the test where RabbitMQ is not installed."""
         super().__init__(directory, port)
+        self.tls_port = free_port()
+        self._certificate = certificate
         self._scripts = _scripts()
         self._password = secrets.token_urlsafe(16)
         # Beside the clients' port there is the node's, and that of a daemon which tells nodes of each other's. This
@@ -102,7 +105,18 @@ class RabbitMQ(Server):
         return json.loads(self.control(f"list_{kind}", *columns, "--formatter=json"))
 
     def _launch(self, lock: int) -> Process:
-        settings = {"default_user": _USER, "default_pass": self._password, "log.console.level": "info"}
+        certificate, key = self.directory / "certificate.pem", self.directory / "key.pem"
+        self._certificate.cert_chain_pems[0].write_to_path(str(certificate))
+        self._certificate.private_key_pem.write_to_path(str(key))
+        settings = {
+            "default_user": _USER,
+            "default_pass": self._password,
+            "log.console.level": "info",
+            "listeners.ssl.default": f"127.0.0.1:{self.tls_port}",
+            "ssl_options.certfile": certificate,
+            "ssl_options.keyfile": key,
+            "ssl_options.verify": "verify_none",  # clients need no certificate
+        }
         lines = [f"{name} = {value}\n" for name, value in settings.items()]
         (self.directory / "rabbitmq.conf").write_text("".join(lines), encoding="utf-8")
         (self.directory / "plugins").write_text("[].\n", encoding="utf-8")

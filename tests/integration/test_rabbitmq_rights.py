@@ -13,15 +13,15 @@ from amqp.exceptions import AccessRefused
 from celery import Celery
 from kombu import Connection
 
-from demo.process import PROJECT
 from shared import broker
 from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, WORK_QUEUE
 from shared.errors import BrokerUnavailable
 from shared.job_states import ChunkRef
+from tests.guides import DOCS, Guide, names, table
 from tests.platform import Platform
 from tests.rabbitmq import OPTIONS, RabbitMQ
 
-FILE: Final = PROJECT / "docs" / "messages" / "rabbitmq.json"
+FILE: Final = DOCS / "messages" / "rabbitmq.json"
 DEFINITIONS: Final[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
 SERVICE, PUBLISHER = (user["name"] for user in DEFINITIONS["users"])
 RIGHTS: Final = ("configure", "write", "read")
@@ -165,3 +165,9 @@ def test_nothing_that_is_granted_could_be_left_out(
 ) -> None:
     with pytest.raises((AccessRefused, BrokerUnavailable), match="ACCESS_REFUSED"):
         journey(url(server, f"{user} without {right}"), platform)
+
+
+def test_the_operators_guide_tells_the_rights_that_the_file_gives() -> None:
+    rows = table(Guide("OPERATIONS.md").section("7.2 Rights"), "user")
+    given = [[permission[key] for key in ("user", *RIGHTS)] for permission in DEFINITIONS["permissions"]]
+    assert [names(" ".join(row)) for row in rows] == given
