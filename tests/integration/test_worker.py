@@ -176,9 +176,9 @@ def test_a_chunk_that_hangs_is_ended_before_its_lease_is(platform: Platform, par
             job = submit(parts)
             wait_for(lambda: are_running(platform, job))
             process.suspend()
-            wait_for(lambda: chunks(platform, job)[0][1] == 1, 10)
+            wait_for(lambda: chunks(platform, job)[0][1] == 1)
             assert chunks(platform, job)[0][2] == "it took longer than 3.6 s"
-        wait_for(lambda: is_over(parts, job.job_id), 10)
+        wait_for(lambda: is_over(parts, job.job_id))
 
 
 @pytest.fixture(scope="module")
