@@ -246,11 +246,11 @@ def job_document(job: Job) -> JobDocument:
         "done": job.done,
         "failed": job.failed,
         "limit": job.limit or None,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at) if job.started_at else None,
-        "finished_at": _time(job.finished_at) if job.finished_at else None,
-        "deadline": _time(job.deadline),
-        "expires_at": _time(job.expires_at) if job.expires_at else None,
+        "created_at": rfc3339(job.created_at),
+        "started_at": rfc3339(job.started_at) if job.started_at else None,
+        "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
+        "deadline": rfc3339(job.deadline),
+        "expires_at": rfc3339(job.expires_at) if job.expires_at else None,
         "problem": job_problem_document(job.problem) if job.problem else None,
     }
 
@@ -282,8 +282,9 @@ def announcement_document(job: Job) -> AnnouncementDocument:
     """A job's end as it is announced to `reply_to` and `callback_url`: the type says how it ended."""
     if job.finished_at is None:
         raise ValueError(f"job {job.job_id} has not ended")
-    return {"type": f"job.{job.state}", "timestamp": _time(job.finished_at), "data": job_document(job)}
+    return {"type": f"job.{job.state}", "timestamp": rfc3339(job.finished_at), "data": job_document(job)}
 
 
-def _time(value: datetime) -> str:
+def rfc3339(value: datetime) -> str:
+    """A moment in UTC as it is written in every document."""
     return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # sessions run in UTC

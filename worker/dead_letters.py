@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import orjson
 
 from shared.broker import Send
-from shared.contracts import DEAD_SUFFIX
+from shared.contracts import DEAD_SUFFIX, rfc3339
+from shared.documents import DeadLetterDocument
 from shared.errors import BrokerUnavailable
 
 _log = logging.getLogger(__name__)
@@ -25,10 +26,10 @@ class DeadLetters:
 
     def put(self, queue: str, raw: bytes, reason: str) -> bool:
         """Keep a message that was refused. False when not even that could be done; then the log alone knows of it."""
-        letter = {
+        letter: DeadLetterDocument = {
             "reason": reason,
             "queue": queue,
-            "received_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "received_at": rfc3339(datetime.now(UTC)),
             "raw": base64.b64encode(raw).decode(),
         }
         try:

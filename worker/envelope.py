@@ -87,7 +87,7 @@ class TaskMessage:
 
 def read_envelope(queue: str, raw: bytes) -> TaskMessage:
     """What was popped from a queue on Redis. Raises Refused."""
-    envelope = _validate(_Envelope, _json(raw, "message"))
+    envelope = _validate(Envelope, _json(raw, "message"))
     if envelope.properties.body_encoding == "base64":
         try:
             body = base64.b64decode("".join(envelope.body.split()), validate=True)
@@ -139,7 +139,9 @@ class _Message(_Part):
     headers: _Headers
 
 
-class _Envelope(_Message):
+class Envelope(_Message):
+    """A whole message, as it lies on Redis."""
+
     body: str
     properties: _Properties
 

@@ -13,7 +13,7 @@ from pydantic_core import core_schema
 
 from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, BatchMessage
 from shared.documents import AnnouncementDocument, DeadLetterDocument
-from worker.envelope import _Envelope
+from worker.envelope import Envelope
 
 HERE: Final = Path(__file__).resolve().parent
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -56,7 +56,7 @@ def schema_of(document: type, name: str) -> dict[str, Any]:
 
 def envelope() -> dict[str, Any]:
     """A whole message on Redis that holds a batch. What the guard refuses by its own rules is said here, too."""
-    schema = schema_of(_Envelope, "envelope.v2")
+    schema = schema_of(Envelope, "envelope.v2")
     nothing = {"type": "null"}
     schema["$defs"]["Headers"]["properties"] |= {"task": {"const": BATCH_TASK}, "eta": nothing, "compression": nothing}
     return schema

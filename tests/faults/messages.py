@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.contracts import BATCH_TASK, CHUNK_TASK, QUEUE, WORK_QUEUE
 from tests.faults.cluster import TITLES
-from tests.integration.test_envelope import VECTORS, written
+from tests.vectors import VECTORS, written
 
 _ANYTHING: Final = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import inspect
 import json
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,48 +25,21 @@ from kombu import Connection, Producer, Queue
 from kombu.transport import redis as kombu_redis
 from kombu.utils import json as kombu_json
 
-from demo.process import PROJECT
 from demo.servers import Postgres, Valkey
 from shared.contracts import BATCH_TASK, CHUNK_TASK, DEAD_SUFFIX, QUEUE, TRAIN_TASK, WORK_QUEUE
 from shared.errors import BrokerUnavailable
 from tests.platform import Platform, wait_for
 from tests.processes import WorkerProcess
+from tests.vectors import VECTORS, Letter, written
 from worker.connection import guarded_connection
 from worker.dead_letters import DeadLetters
 from worker.envelope import Refused, TaskMessage, read_amqp, read_envelope
 from worker.guard import Guard, NotAdmitted
 
-VECTORS = json.loads((PROJECT / "docs" / "messages" / "vectors.json").read_text(encoding="utf-8"))["vectors"]
 MOST_BYTES = 200_000  # of a message; twice REQUEST_BYTES
 KEPT = 1024  # bytes of a message that is larger
 
 by_name = pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A vector as it was sent."""
-
-    job_id: UUID
-    raw: bytes
-
-
-def written(vector: dict[str, str], user: UUID) -> Letter:
-    """A vector with its placeholders filled in."""
-    if "raw_base64" in vector:
-        return Letter(uuid4(), base64.b64decode(vector["raw_base64"]))
-    job_id = uuid4()
-
-    def filled(text: str) -> str:
-        text = text.replace("{job_id}", str(job_id)).replace("{user_id}", str(user))
-        first, *others = text.split("{uuid}")
-        return first + "".join(f"{uuid4()}{other}" for other in others)
-
-    body = base64.b64encode(filled(vector.get("body", "")).encode()).decode()
-    raw = (
-        filled(vector["raw"]).replace("{body}", body).replace("{body in lines}", r"\r\n".join(textwrap.wrap(body, 76)))
-    )
-    return Letter(job_id, raw.encode())
 
 
 def message(**arguments: Any) -> bytes:

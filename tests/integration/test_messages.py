@@ -30,6 +30,7 @@ from tests.examples import Examples, interpreter
 from tests.guides import DOCS, Block, Guide, alike, names, quoted_region, table, wrong_parameters
 from tests.platform import wait_for
 from tests.receiver import Receiver
+from tests.vectors import VECTORS
 from worker.envelope import Refused, read_envelope
 from worker.webhook import Webhook
 
@@ -323,8 +324,6 @@ def test_the_verification_shown_believes_what_is_genuine_and_nothing_else(langua
 
 
 # Vectors.
-
-VECTORS = json.loads((DOCS / "messages/vectors.json").read_text(encoding="utf-8"))["vectors"]
 
 
 def test_the_table_of_vectors_has_their_keys_and_ends() -> None:

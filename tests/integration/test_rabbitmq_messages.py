@@ -16,14 +16,13 @@ from uuid import UUID, uuid4
 import pytest
 from amqp.basic_message import Message
 
-from demo.process import PROJECT
 from demo.servers import Postgres, Valkey
 from shared.contracts import BATCH_TASK, CHUNK_TASK, DEAD_SUFFIX, QUEUE, WORK_QUEUE
 from tests.platform import Platform, wait_for
 from tests.processes import WorkerProcess
 from tests.rabbitmq import RabbitMQ
+from tests.vectors import VECTORS
 
-VECTORS: Final = json.loads((PROJECT / "docs" / "messages" / "vectors.json").read_text(encoding="utf-8"))["vectors"]
 USER: Final = uuid4()
 REQUEST_BYTES: Final = 50_000
 MOST_BYTES: Final = 2 * REQUEST_BYTES  # of a message

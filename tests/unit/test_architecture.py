@@ -94,7 +94,7 @@ worker.guarded_redis            -> kombu worker.envelope worker.guard
 worker.guarded_rabbitmq         -> amqp worker.envelope worker.guard
 worker.guard                    -> worker.dead_letters worker.envelope
 worker.envelope                 -> orjson pydantic shared.contracts shared.errors
-worker.dead_letters             -> orjson shared.broker shared.contracts shared.errors
+worker.dead_letters             -> orjson shared.broker shared.contracts shared.documents shared.errors
 worker.announcer                -> orjson shared.availability shared.broker shared.contracts shared.errors
                                    shared.job_states shared.repositories.announcements worker.webhook
 worker.webhook                  -> standardwebhooks shared shared.callbacks shared.errors
