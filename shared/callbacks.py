@@ -34,14 +34,12 @@ class CallbackTarget:
 
     @classmethod
     def parse(cls, url: str) -> CallbackTarget:
-        """Take an address apart. Raises InvalidRequest."""
-        try:
-            parts = urlsplit(url)
-            scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-        except ValueError:
-            raise _refusal("not an address") from None
-        if scheme not in _USUAL_PORTS or not host or "@" in parts.netloc or port == 0:
-            raise _refusal("not an address of https or http, without a user's name")
+        """Take an address apart. Raises ValueError for what is none of https or http, or names a user."""
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+        plain = url.isascii() and url.isprintable() and " " not in url
+        if not plain or scheme not in _USUAL_PORTS or not host or "@" in parts.netloc or port == 0:
+            raise ValueError("not an address such as https://hooks.example.com/done")
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return cls(scheme, host.removesuffix("."), port or _USUAL_PORTS[scheme], resource)
 
@@ -66,16 +64,20 @@ class CallbackPolicy:
             networks=tuple(map(ip_network, entries(settings.callback_networks))),
         )
 
-    def check_host(self, url: str) -> None:
-        """Refuse what will never be called, as far as that can be told without asking the DNS. Raises InvalidRequest
-        naming `callback_url`."""
-        target = CallbackTarget.parse(url)
+    def check_host(self, url: str) -> CallbackTarget:
+        """What to call; what will never be called is refused, as far as that can be told without asking the DNS. Raises
+        InvalidRequest naming `callback_url`."""
+        try:
+            target = CallbackTarget.parse(url)
+        except ValueError as error:
+            raise _refusal(str(error)) from None
         if not self._lists(target):
             raise _refusal(f"{target.host} on port {target.port} may not be called back")
         if not target.encrypted and not self.networks:
             raise _refusal("it must be https")
         if (literal := _literal(target.host)) and not self.permits(literal, encrypted=target.encrypted):
             raise _refusal(f"{target.host} is in no network that may be called back with {target.scheme}")
+        return target
 
     def permits(self, address: str | IPv4Address | IPv6Address, *, encrypted: bool) -> bool:
         """Whether this IP address may be called: with TLS when it is public, and either way when it is in one of the

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from shared.callbacks import CallbackTarget
 from shared.documents import AnnouncementDocument, FieldDocument, JobDocument, JobProblemDocument
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import Announce, Job, JobProblem, JobProblemKind
@@ -62,11 +62,8 @@ def _instant(value: object) -> object:
 
 
 def _callback_url(value: object) -> object:
-    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
-        parts = urlsplit(value)  # its own error is a ValueError, too
-        if parts.scheme in ("https", "http") and parts.hostname and "@" not in parts.netloc and parts.port != 0:
-            return value
-    raise ValueError("not an address such as https://hooks.example.com/done")
+    CallbackTarget.parse(value if isinstance(value, str) else "")
+    return value
 
 
 Id = Annotated[UUID, BeforeValidator(_canonical_uuid)]

@@ -45,7 +45,7 @@ class Jobs:
         chunks: ChunkRepository,
         results: JobResults,
         publishing: Publishing,
-        check_callback: Callable[[str], None],
+        check_callback: Callable[[str], object],
         policy: JobPolicy,
     ) -> None:
         """check_callback: raises InvalidRequest for an address that may not be called."""

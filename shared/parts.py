@@ -21,6 +21,7 @@ from shared.repositories.chunks import ChunkRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.repositories.jobs import JobRepository
 from shared.repositories.ledger import Ledger
+from shared.repositories.outbox import OutboxRepository
 from shared.repositories.users import UserRepository
 from shared.repositories.workers import WorkerRepository
 from shared.results import ResultStore
@@ -114,11 +115,12 @@ class Parts:
         jobs, chunks = JobRepository(ledger), ChunkRepository(ledger)
         workers = WorkerRepository(ledger, silence_seconds=settings.silence_seconds)
         publishing = Publishing(
-            chunks,
+            OutboxRepository(ledger),
             publish,
             window=settings.chunks_in_flight,
             republish_seconds=settings.republish_seconds,
             pause_seconds=settings.retry_pause_seconds,
+            publish_seconds=settings.publish_seconds,
         )
         results = JobResults(
             jobs=jobs,

@@ -19,9 +19,9 @@ from shared.parts import Parts
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 from worker import tasks
-from worker.connection import guarded_connection
-from worker.dead_letters import DeadLetters
-from worker.guard import Guard
+from worker.guard.connection import guarded_connection
+from worker.guard.dead_letters import DeadLetters
+from worker.guard.guard import Guard
 from worker.parent import Parent
 from worker.pulse import pulse
 from worker.requests import request_class
@@ -145,7 +145,7 @@ class Worker:
 def _configuration(app: Celery, settings: Settings) -> dict[str, Any]:
     redis = app.connection_for_read().transport.driver_type == "redis"
     return {
-        "worker_consumer": "worker.connection:Consumer",
+        "worker_consumer": "worker.guard.connection:Consumer",
         "worker_concurrency": settings.worker_concurrency,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": redis,  # a message is taken when a process is free for it; RabbitMQ counts by itself

@@ -12,9 +12,9 @@ from shared.errors import JobNotFound, Unavailable
 from shared.job_states import ChunkRef
 from shared.parts import Parts
 from shared.repositories.announcements import AnnouncementRepository
-from worker.announcer import Announcer, AnnouncerPolicy
+from worker.announcing.announcer import Announcer, AnnouncerPolicy
+from worker.announcing.webhook import Webhook
 from worker.reconciler import Reconciler
-from worker.webhook import Webhook
 
 _log = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ from shared.errors import (
 )
 from shared.job_states import Announce, ChunkRef, Order
 from shared.parts import Parts
-from worker.dead_letters import DeadLetters
+from worker.guard.dead_letters import DeadLetters
 from worker.training.train import train
 
 _SOFT, _HARD = 0.75, 0.9  # of the lease: a chunk that takes longer is ended before somebody else may take it

@@ -13,7 +13,7 @@ from pydantic_core import core_schema
 
 from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, BatchMessage
 from shared.documents import AnnouncementDocument, DeadLetterDocument
-from worker.envelope import Envelope
+from worker.guard.envelope import Envelope
 
 HERE: Final = Path(__file__).resolve().parent
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -16,15 +16,16 @@ import psutil
 import redis
 
 from demo.databases import load_sample
-from demo.process import Process
+from demo.movielens import Sample
+from demo.process import Process, log_tail
 from demo.server import free_port
 from demo.servers import Postgres, Valkey
 from shared.contracts import DEAD_SUFFIX, QUEUE, WORK_QUEUE, page_document
 from shared.settings import Settings
 from tests.faults.load import Request, ask
 from tests.faults.proxy import Proxy
-from tests.faults.sample import small_sample, stranger
-from tests.platform import Platform, wait_for
+from tests.faults.sample import stranger
+from tests.platform import DATABASES, Platform, wait_for
 
 TITLES: Final = 5  # per user, in every job
 READY_SECONDS: Final = 60.0
@@ -49,24 +50,25 @@ SHORT: Final[dict[str, Any]] = {
     "web_threads": 8,
     "worker_concurrency": 2,
 }
-_BEHIND_A_PROXY: Final = ("jobs_db", "engagement_db", "redis", "broker")
+_BEHIND_A_PROXY: Final = (*DATABASES, "redis", "broker")
 
 
 class Cluster:
     """PostgreSQL, Valkey, gunicorn and workers. `to_workers` and `to_gateway` are the proxies on the way from each to
-    jobs_db, engagement_db, redis and broker."""
+    the four databases, to redis and to broker."""
 
-    def __init__(self, folder: Path, *, workers: Sequence[str] = ("a", "b")) -> None:
-        """Start everything and wait until it is ready. workers: their names."""
+    def __init__(self, folder: Path, sample: Sample, *, workers: Sequence[str] = ("a", "b"), **settings: Any) -> None:
+        """Start everything and wait until it is ready. sample: the platform that is served. workers: their names.
+        settings: of all processes, where they are not the short ones here."""
         self._folder = folder
         self._names = workers
+        self._changes = SHORT | settings
         self.workers: dict[str, Process] = {}
         with ExitStack() as started:
             self.postgres = started.enter_context(Postgres(folder / "postgres", durable=False))
             self.valkey = started.enter_context(Valkey(folder / "valkey"))
             self.platform = Platform(self.postgres, self.valkey, folder / "models")
             started.callback(self.platform.close)
-            sample = small_sample()
             load_sample(sample, *(self.platform.urls[name] for name in ("user_db", "catalog_db", "engagement_db")))
             self.platform.train()
             self.users = [user.id for user in sample.users]
@@ -100,7 +102,7 @@ class Cluster:
 
     def start_worker(self, name: str, **changes: Any) -> Process:
         """Start a worker, also anew after its end; changes: of its settings."""
-        worker = self._process(f"worker-{name}", self.to_workers, "worker", "run", "--name", f"{name}@%h", **changes)
+        worker = self._process(_log(name), self.to_workers, "worker", "run", "--name", f"{name}@%h", **changes)
         self.workers[name] = worker
         return worker
 
@@ -129,13 +131,17 @@ class Cluster:
 
     def wait_until_ready(self) -> None:
         """Until the gateway says so, and every worker has been heard of from now on."""
-        wait_for(lambda: self.readiness()["status"] == "ready", READY_SECONDS)
+        try:
+            wait_for(lambda: self.readiness()["status"] == "ready", READY_SECONDS)
+        except AssertionError as error:
+            logs = "\n".join(log_tail(self._folder / f"{name}.log") for name in ("gateway", *map(_log, self.workers)))
+            raise AssertionError(f"the service is not ready\n{logs}") from error
         [(now,)] = self.platform.sql("jobs_db", "SELECT clock_timestamp()")
         alive = "SELECT count(*) FROM workers WHERE seen_at > %s"
         wait_for(lambda: self.platform.sql("jobs_db", alive, now)[0][0] >= len(self.workers), READY_SECONDS)
 
     def heal(self) -> None:
-        """Bring everything back that was broken, stopped or slowed down, and forget every job."""
+        """Bring everything back that was broken, stopped or slowed down."""
         for proxy in (*self.to_workers.values(), *self.to_gateway.values()):
             proxy.restore()
         for server in (self.postgres, self.valkey):
@@ -153,6 +159,9 @@ class Cluster:
         if not self.gateway.running:
             self.start_gateway()
         self.wait_until_ready()
+
+    def forget_jobs(self) -> None:
+        """As if none had ever been submitted."""
         self.platform.sql("jobs_db", "TRUNCATE jobs CASCADE")
         self.broker.flushdb()
 
@@ -197,10 +206,10 @@ class Cluster:
         return {u: page_document(page) for u, page in parts.recommender.pages(users, limit=TITLES, fresh=True).items()}
 
     def _settings(self, **changes: Any) -> Settings:
-        return self.platform.settings(**(SHORT | {"web_bind": self.address.removeprefix("http://")} | changes))
+        return self.platform.settings(**(self._changes | {"web_bind": self.address.removeprefix("http://")} | changes))
 
     def _process(self, name: str, proxies: Mapping[str, Proxy], *command: str, **changes: Any) -> Process:
-        settings = SHORT | {"web_bind": self.address.removeprefix("http://")} | changes
+        settings = self._changes | {"web_bind": self.address.removeprefix("http://")} | changes
         urls = {f"{name}_url": _behind(self._url(name), proxy.port) for name, proxy in proxies.items()}
         environment = self.platform.environment(**settings, **urls)
         return Process(
@@ -218,3 +227,7 @@ class Cluster:
 def _behind(url: str, port: int) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}").geturl()
+
+
+def _log(worker: str) -> str:
+    return f"worker-{worker}"

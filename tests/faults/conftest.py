@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.cluster import Cluster
 from tests.faults.report import Row, summed, table, write_json, write_markdown
+from tests.faults.sample import small_sample
 
 SEED = "1"
 SOAK = "60s"
@@ -49,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), small_sample())
     yield cluster
     cluster.close()
 
@@ -58,6 +59,7 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
 def cluster(shared_cluster: Cluster) -> Cluster:
     """A cluster with nothing wrong and nothing to do."""
     shared_cluster.heal()
+    shared_cluster.forget_jobs()
     return shared_cluster
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Final
 
 import pytest
@@ -19,11 +19,11 @@ from demo.movielens import Sample
 from demo.process import Process
 from demo.server import Server
 from tests.faults.audience import Audience
+from tests.faults.cluster import Cluster
 from tests.faults.load import Load, Request, ask, ask_at_once
 from tests.faults.promises import CACHED, JOB, NEW, RARE, READY, STATE, Bounds
 from tests.faults.proxy import Proxy
 from tests.faults.report import Row
-from tests.faults.stage import Stage
 from tests.faults.trial import LASTS, Trials
 from tests.platform import DATABASES, wait_for
 
@@ -44,27 +44,43 @@ AS_EVER: Final = {
 }  # fmt: skip
 WRITTEN_TO: Final = ("jobs_db", "redis", "broker")
 ON: Final = {"PostgreSQL": DATABASES, "Valkey": ("redis", "broker")}  # what is down when the server is
+TIMES: Final[dict[str, Any]] = {
+    "database_connections": 6,  # three for each of the gateway's processes
+    "database_checkout_seconds": 0.5,
+    "database_connect_seconds": 1.0,
+    "database_statement_seconds": 1.0,
+    "database_bulk_seconds": 3.0,
+    "redis_timeout_seconds": 1.0,
+    "retry_pause_seconds": 0.5,
+    "catalogue_refresh_seconds": 2.0,
+    "lease_seconds": 5,
+    "republish_seconds": 1.0,
+    "grace_seconds": 5.0,
+    "chunk_users": 500,
+    "web_concurrency": 2,
+    "worker_concurrency": 1,
+}
 IN_THE_QUEUE: Final = 2.0  # s that a request waits for one of the gateway's threads, half as many again being asked for
 QUICK: Final = 0.9  # s that ten requests at once may take; below any wait for what is silent
 WORKER_STARTS: Final = 15.0  # s: Python, the libraries, the model, the pool's processes, the first beat
 
 
 @pytest.fixture(scope="module")
-def stage(movielens: Sample, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    stage = Stage(tmp_path_factory.mktemp("stage"), movielens)
-    yield stage
-    stage.close()
+def cluster(movielens: Sample, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("dependencies"), movielens, workers=["a"], **TIMES)
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture(scope="module")
-def audience(stage: Stage, movielens: Sample) -> Audience:
-    return Audience(stage.client.address, movielens)
+def audience(cluster: Cluster, movielens: Sample) -> Audience:
+    return Audience(cluster.address, movielens)
 
 
 @pytest.fixture
-def trials(stage: Stage, audience: Audience, report: list[Row]) -> Iterator[Trials]:
-    yield Trials(stage, audience, report)
-    stage.heal()
+def trials(cluster: Cluster, audience: Audience, report: list[Row]) -> Iterator[Trials]:
+    yield Trials(cluster, audience, report)
+    cluster.heal()
 
 
 # What may happen on the way to one dependency.
@@ -201,10 +217,12 @@ def test_one_of_them_is_down_and_the_others_are_well(
 ) -> None:
     """A proxy between the service and one of the things it leans on does what networks do."""
     total = fault in TOTAL
-    with trials.trial(f"{down}: {name(fault)}", down, silent=total) as seen, fault(trials.stage.proxies[down]):
+    with trials.trial(f"{down}: {name(fault)}", down, silent=total) as seen, ExitStack() as faults:
+        for side in (trials.cluster.to_workers, trials.cluster.to_gateway):
+            faults.enter_context(fault(side[down]))
         time.sleep(LASTS)
-        if total and down != "broker":  # each submission finds out anew about that one
-            is_known(trials.stage, audience, down)
+        if total:
+            is_known(trials.cluster, audience, down)
     assert seen >= TABLE[down] or not total
 
 
@@ -214,73 +232,78 @@ def test_a_server_is_away_and_all_that_is_on_it(
 ) -> None:
     """The four databases, or Redis as cache and as broker, go and come back together."""
     total, down = mishap in TOTAL, ON[server]
-    with trials.trial(f"{server}: {name(mishap)}", *down, silent=total) as seen, mishap(trials.stage.servers[server]):
+    cluster = trials.cluster
+    with (
+        trials.trial(f"{server}: {name(mishap)}", *down, silent=total) as seen,
+        mishap(cluster.postgres if server == "PostgreSQL" else cluster.valkey),
+    ):
         time.sleep(LASTS)
         if total:
-            is_known(trials.stage, audience, "jobs_db" if server == "PostgreSQL" else "redis")
+            is_known(cluster, audience, "jobs_db" if server == "PostgreSQL" else "redis")
     if total:
         assert seen >= TABLE["catalog_db"] | TABLE["jobs_db"] if server == "PostgreSQL" else TABLE["redis"]
 
 
-def is_known(stage: Stage, audience: Audience, down: str) -> None:
+def is_known(cluster: Cluster, audience: Audience, down: str) -> None:
     """That it is down is known by now: of many who ask at once, one of each process finds out whether it still is, and
     no other waits."""
-    touched = {"redis": audience.cached, "catalog_db": audience.rare, "jobs_db": audience.state}
+    touched = {
+        "redis": audience.cached, "catalog_db": audience.rare, "jobs_db": audience.state, "broker": audience.job,
+    }  # fmt: skip
     requests = [touched.get(down, audience.new)(number) for number in range(10)]
-    waited = [answer for answer in ask_at_once(stage.client.address, requests) if answer.seconds > QUICK]
-    assert len(waited) <= stage.settings.web_concurrency, "\n".join(map(str, waited))
+    waited = [answer for answer in ask_at_once(cluster.address, requests) if answer.seconds > QUICK]
+    assert len(waited) <= cluster.settings.web_concurrency, "\n".join(map(str, waited))
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("end", [Process.stop, Process.kill], ids=["SIGTERM", "SIGKILL"])
 def test_no_worker_is_there(trials: Trials, audience: Audience, end: Callable[[Process], None]) -> None:
     """Jobs are accepted and wait, readiness says why, and users notice nothing."""
-    stage = trials.stage
+    cluster = trials.cluster
     with trials.trial(f"no worker: {end.__name__}", "worker", recovery=WORKER_STARTS) as seen:
-        end(stage.worker)
-        wait_for(lambda: worker_check(stage)["state"] == "down", stage.settings.silence_seconds + 5)
+        end(cluster.workers["a"])
+        wait_for(lambda: worker_state(cluster) == "down", cluster.settings.silence_seconds + 5)
         time.sleep(LASTS)
-        stage.start_worker()
+        cluster.start_worker("a")
     assert seen == AS_EVER
-    assert worker_check(stage)["state"] == "up"
+    assert worker_state(cluster) == "up"
 
 
 @pytest.mark.faults
 def test_the_gateway_starts_while_postgresql_is_down(trials: Trials) -> None:
     """It answers what it can, 503 to the rest, and needs no second start when PostgreSQL is there."""
-    stage = trials.stage
-    stage.postgres.stop()
-    stage.gateway.stop()
-    stage.start_gateway()
-    wait_for(lambda: ask(stage.client.address, Request("alive", "/health/live")).status == 200)
+    cluster = trials.cluster
+    cluster.postgres.stop()
+    cluster.gateway.stop()
+    cluster.start_gateway()
+    wait_for(lambda: ask(cluster.address, Request("alive", "/health/live")).status == 200)
     with trials.trial("PostgreSQL: stopped before the start", *DATABASES, "catalogue", "model", well_before=False):
         time.sleep(LASTS)
-        assert stage.client.get("/health/ready", expect=503).body["status"] == "unavailable"
-        stage.postgres.start()
+        assert cluster.readiness()["status"] == "unavailable"
+        cluster.postgres.start()
 
 
 @pytest.mark.faults
 def test_more_ask_at_once_than_a_slow_database_has_connections_for(trials: Trials, audience: Audience) -> None:
     """Those who get none in time are told so at once and when to come back; the others are served all the while."""
-    stage = trials.stage
+    cluster = trials.cluster
     with (
         trials.trial("catalog_db: slow, and a crowd", "catalog_db", queue=IN_THE_QUEUE),
-        Load(stage.client.address, [audience.rare] * 16) as crowd,
+        Load(cluster.address, [audience.rare] * 16) as crowd,
     ):
         wait_for(lambda: len(crowd.answers) > 50)  # every connection is open
-        audience.forget_rare_titles(stage.platform.redis_url)
+        audience.forget_rare_titles(cluster.platform.redis_url)
         slow_from = time.monotonic()
-        stage.proxies["catalog_db"].delay(0.4)
+        cluster.to_gateway["catalog_db"].delay(0.4)
         time.sleep(LASTS)
-        stage.proxies["catalog_db"].restore()
+        cluster.to_gateway["catalog_db"].restore()
     answers = crowd.since(slow_from)
     assert {answer.status for answer in answers} == {200, 503}
     refused = [answer for answer in answers if answer.status == 503]
     assert {(answer.body["type"], answer.headers["Retry-After"]) for answer in refused} == {("/problems/busy", "1")}
-    bound = IN_THE_QUEUE + Bounds(stage.settings).answer(RARE, frozenset({"catalog_db"}), silent=False)
+    bound = IN_THE_QUEUE + Bounds(cluster.settings).answer(RARE, frozenset({"catalog_db"}), silent=False)
     assert max(answer.seconds for answer in answers) < bound
 
 
-def worker_check(stage: Stage) -> dict[str, str]:
-    check: dict[str, str] = stage.client.get("/health/ready").body["checks"]["worker"]
-    return check
+def worker_state(cluster: Cluster) -> str:
+    return str(cluster.readiness()["checks"]["worker"]["state"])

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.faults.audience import Audience
+from tests.faults.cluster import Cluster
 from tests.faults.load import Answer, Load
 from tests.faults.promises import JOB, KINDS, Bounds, is_promised, is_whole, shows
 from tests.faults.report import Row
-from tests.faults.stage import Stage
 from tests.platform import wait_for
 
 LASTS: Final = 2.5  # s that a fault does
@@ -28,13 +28,13 @@ Seen = set[tuple[str, str]]
 
 
 class Trials:
-    """Tries faults out on a stage."""
+    """Tries faults out on a cluster."""
 
-    def __init__(self, stage: Stage, audience: Audience, report: list[Row]) -> None:
-        self.stage = stage
+    def __init__(self, cluster: Cluster, audience: Audience, report: list[Row]) -> None:
+        self.cluster = cluster
         self._audience = audience
         self._report = report
-        self._bounds = Bounds(stage.settings)
+        self._bounds = Bounds(cluster.settings)
 
     @contextlib.contextmanager
     def trial(
@@ -53,10 +53,10 @@ class Trials:
         seconds, where that is not a matter of the databases' times.
         """
         seen: Seen = set()
-        with Load(self.stage.client.address, self._audience.kinds) as load:
+        with Load(self.cluster.address, self._audience.kinds) as load:
             if well_before:
                 wait_for(lambda: self._is_well(load))
-            self._audience.forget_rare_titles(self.stage.platform.redis_url)
+            self._audience.forget_rare_titles(self.cluster.platform.redis_url)
             began = time.monotonic()
             yield seen
             ended = time.monotonic()

@@ -29,8 +29,8 @@ from shared.repositories.announcements import AnnouncementKind, AnnouncementRepo
 from shared.repositories.chunks import ChunkRepository
 from tests.platform import Platform, wait_for
 from tests.receiver import Answer, Receiver, hang, hang_up, status, trickle
-from worker.announcer import Announcer, AnnouncerPolicy
-from worker.webhook import Webhook
+from worker.announcing.announcer import Announcer, AnnouncerPolicy
+from worker.announcing.webhook import Webhook
 
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 REPLIES = REPLY_PREFIX + "tests"

@@ -15,7 +15,7 @@ from celery import Celery
 from shared import broker
 from shared.contracts import WORK_QUEUE
 from shared.errors import BrokerUnavailable
-from shared.job_states import ChunkRef
+from shared.job_states import ChunkRef, Order
 from shared.settings import Settings
 from tests.faults.proxy import Proxy
 from tests.platform import Platform
@@ -41,9 +41,12 @@ def proxy(platform: Platform) -> Iterator[Proxy]:
 
 @pytest.fixture
 def app(platform: Platform, proxy: Proxy) -> Celery:
-    url = platform.broker_url.replace(str(platform.valkey.port), str(proxy.port))
-    settings: Settings = platform.settings(broker_url=url, publish_seconds=SECONDS)
+    settings: Settings = platform.settings(broker_url=behind(proxy, platform), publish_seconds=SECONDS)
     return broker.celery_app(settings, "tests")
+
+
+def behind(proxy: Proxy, platform: Platform) -> str:
+    return platform.broker_url.replace(str(platform.valkey.port), str(proxy.port))
 
 
 def test_chunks_arrive_on_the_services_own_queue_and_leave_no_other_key(app: Celery, queues: redis.Redis) -> None:
@@ -90,6 +93,25 @@ class TestTheBound:
     ) -> None:
         act(app)
         self.check(app, proxy, act, trouble)
+
+
+def test_of_many_submissions_one_waits_for_a_silent_broker_and_all_are_published_when_it_is_back(
+    platform: Platform, proxy: Proxy, queues: redis.Redis
+) -> None:
+    parts = platform.parts(broker_url=behind(proxy, platform), publish_seconds=SECONDS, retry_pause_seconds=60)
+    proxy.swallow()
+    seconds = []
+    for _ in range(5):
+        at = time.monotonic()
+        parts.jobs.submit(Order([uuid4()], 1))
+        seconds.append(time.monotonic() - at)
+    assert seconds[0] > SECONDS
+    assert sum(seconds[1:]) < SECONDS
+    proxy.restore()
+    platform.sql("jobs_db", "UPDATE job_chunks SET due_at = now()")  # the pause is over
+    assert parts.upkeep.round("a worker") == {"chunks published": 4, "chunks published again": 1}
+    parts.jobs.submit(Order([uuid4()], 1))  # known to be back
+    assert queues.llen(WORK_QUEUE) == 6
 
 
 def test_a_broker_without_memory_refuses_and_takes_again_what_it_has_room_for(app: Celery, queues: redis.Redis) -> None:

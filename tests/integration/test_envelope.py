@@ -31,10 +31,10 @@ from shared.errors import BrokerUnavailable
 from tests.platform import Platform, wait_for
 from tests.processes import WorkerProcess
 from tests.vectors import VECTORS, Letter, written
-from worker.connection import guarded_connection
-from worker.dead_letters import DeadLetters
-from worker.envelope import Refused, TaskMessage, read_amqp, read_envelope
-from worker.guard import Guard, NotAdmitted
+from worker.guard.connection import guarded_connection
+from worker.guard.dead_letters import DeadLetters
+from worker.guard.envelope import Refused, TaskMessage, read_amqp, read_envelope
+from worker.guard.guard import Guard, NotAdmitted
 
 MOST_BYTES = 200_000  # of a message; twice REQUEST_BYTES
 KEPT = 1024  # bytes of a message that is larger
@@ -448,7 +448,7 @@ class TestRedis:
         assert self.receive(connection, broker, messages)
 
     # What the guard replaces is kombu's private matter. When this fails, kombu has changed it: compare, change
-    # worker/guarded_redis.py with it, and note the new digest here.
+    # worker/guard/redis.py with it, and note the new digest here.
     @pytest.mark.parametrize(
         ("method", "digest"),
         [

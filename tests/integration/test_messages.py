@@ -31,8 +31,8 @@ from tests.guides import DOCS, Block, Guide, alike, names, quoted_region, table,
 from tests.platform import wait_for
 from tests.receiver import Receiver
 from tests.vectors import VECTORS
-from worker.envelope import Refused, read_envelope
-from worker.webhook import Webhook
+from worker.announcing.webhook import Webhook
+from worker.guard.envelope import Refused, read_envelope
 
 GUIDE = Guide("MESSAGES.md")
 DEAD = QUEUE + DEAD_SUFFIX

@@ -33,7 +33,7 @@ from tests.receiver import (
     status,
     trickle,
 )
-from worker.webhook import CallbackFailed, CallbackRefused, Webhook
+from worker.announcing.webhook import CallbackFailed, CallbackRefused, Webhook
 
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 NAME = "hooks.example.com"

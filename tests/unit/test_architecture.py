@@ -31,7 +31,8 @@ shared.telemetry                ->
 shared.settings                 -> pydantic pydantic_settings shared.errors
 shared.callbacks                -> shared.errors shared.settings
 shared.documents                -> pydantic typing_extensions shared.job_states
-shared.contracts                -> pydantic shared.documents shared.errors shared.job_states shared.media
+shared.contracts                -> pydantic shared.callbacks shared.documents shared.errors shared.job_states
+                                   shared.media
 
 shared.ids                      -> numpy
 shared.interactions             -> numpy shared.ids shared.media
@@ -61,7 +62,7 @@ shared.recommender              -> shared.cache shared.errors shared.ids shared.
                                    shared.tastes shared.titles
 shared.job_results              -> shared.errors shared.job_states shared.media shared.recommender
                                    shared.repositories.* shared.results
-shared.publishing               -> shared.errors shared.job_states shared.repositories.chunks
+shared.publishing               -> shared.availability shared.errors shared.job_states shared.repositories.outbox
 shared.jobs                     -> shared.errors shared.job_results shared.job_states shared.publishing
                                    shared.repositories.*
 shared.upkeep                   -> shared.errors shared.publishing shared.repositories.*
@@ -82,23 +83,24 @@ gateway.routes.*                -> flask werkzeug gateway.rendering gateway.rout
 worker                          ->
 worker.app                      -> celery shared.broker shared.parts shared.settings shared.telemetry worker.*
 worker.tasks                    -> celery orjson pydantic shared.contracts shared.errors shared.job_states
-                                   shared.parts worker.dead_letters worker.training.*
+                                   shared.parts worker.guard.dead_letters worker.training.*
 worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts
-                                   shared.repositories.announcements worker.announcer worker.reconciler
-                                   worker.webhook
+                                   shared.repositories.announcements worker.announcing.* worker.reconciler
 worker.requests                 -> celery shared.contracts shared.job_states
 worker.shutdown                 -> celery
-worker.connection               -> celery kombu shared.errors worker.guard worker.guarded_rabbitmq
-                                   worker.guarded_redis
-worker.guarded_redis            -> kombu worker.envelope worker.guard
-worker.guarded_rabbitmq         -> amqp worker.envelope worker.guard
-worker.guard                    -> worker.dead_letters worker.envelope
-worker.envelope                 -> orjson pydantic shared.contracts shared.errors
-worker.dead_letters             -> orjson shared.broker shared.contracts shared.documents shared.errors
-worker.announcer                -> orjson shared.availability shared.broker shared.contracts shared.errors
-                                   shared.job_states shared.repositories.announcements worker.webhook
-worker.webhook                  -> standardwebhooks shared shared.callbacks shared.errors
 worker.reconciler               -> shared.availability shared.errors shared.upkeep
+worker.guard                    ->
+worker.guard.connection         -> celery kombu shared.errors worker.guard.guard worker.guard.rabbitmq
+                                   worker.guard.redis
+worker.guard.redis              -> kombu worker.guard.envelope worker.guard.guard
+worker.guard.rabbitmq           -> amqp worker.guard.envelope worker.guard.guard
+worker.guard.guard              -> worker.guard.dead_letters worker.guard.envelope
+worker.guard.envelope           -> orjson pydantic shared.contracts shared.errors
+worker.guard.dead_letters       -> orjson shared.broker shared.contracts shared.documents shared.errors
+worker.announcing               ->
+worker.announcing.announcer     -> orjson shared.availability shared.broker shared.contracts shared.errors
+                                   shared.job_states shared.repositories.announcements worker.announcing.webhook
+worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shared.errors
 worker.__main__                 -> shared.errors shared.model shared.parts shared.settings shared.telemetry
                                    worker.app worker.training.*
 worker.pulse                    -> celery
@@ -115,9 +117,9 @@ flask               gateway.*
 werkzeug            gateway.*
 celery              worker.* shared.broker
 kombu               worker.* shared.broker
-amqp                worker.guarded_rabbitmq
+amqp                worker.guard.rabbitmq
 pydantic_settings   shared.settings
-standardwebhooks    worker.webhook
+standardwebhooks    worker.announcing.webhook
 importlib
 """
 

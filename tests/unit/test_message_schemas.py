@@ -27,7 +27,7 @@ from docs.messages.generate import HERE, files
 from shared.contracts import BATCH_TASK, CHUNK_TASK, QUEUE, BatchMessage, announcement_document, parse
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import OPEN, Job, JobProblem, JobProblemKind, JobState
-from worker.envelope import Refused, read_envelope
+from worker.guard.envelope import Refused, read_envelope
 
 FILES = files()
 SCHEMAS = {name: json.loads(text) for name, text in FILES.items() if name.endswith(".json")}

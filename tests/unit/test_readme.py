@@ -6,7 +6,7 @@ import re
 
 from demo.process import PROJECT
 from shared.contracts import BATCH_TASK, QUEUE, BatchMessage, parse
-from worker.envelope import read_envelope
+from worker.guard.envelope import read_envelope
 
 
 def test_the_message_that_the_readme_shows_is_taken_as_it_stands() -> None:

@@ -9,9 +9,9 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.connection import Connection
 
 from shared.errors import ConfigurationError
-from worker.guard import Guard
-from worker.guarded_rabbitmq import guarded_rabbitmq
-from worker.guarded_redis import guarded_redis
+from worker.guard.guard import Guard
+from worker.guard.rabbitmq import guarded_rabbitmq
+from worker.guard.redis import guarded_redis
 
 _LOOK_OUT: Final = {"interval_start": 1, "interval_step": 1, "interval_max": 5}  # s
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from amqp.method_framing import frame_handler  # type: ignore[import-untyped]
 from amqp.serialization import decode_properties_basic  # type: ignore[import-untyped]
 
-from worker.envelope import Refused, TaskMessage, read_amqp
-from worker.guard import Guard, NotAdmitted
+from worker.guard.envelope import Refused, TaskMessage, read_amqp
+from worker.guard.guard import Guard, NotAdmitted
 
 _HEADER_FRAME: Final = 2
 _PROPERTIES_AT: Final = 12  # bytes into a header frame

@@ -1,5 +1,5 @@
 """The guard at the broker: reads a message before Celery does, which decodes first and asks later, and one malformed
-message ends it. Where it stands is in guarded_redis.py and guarded_rabbitmq.py.
+message ends it. Where it stands is in redis.py and rabbitmq.py.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from worker.dead_letters import DeadLetters
-from worker.envelope import Refused, TaskMessage
+from worker.guard.dead_letters import DeadLetters
+from worker.guard.envelope import Refused, TaskMessage
 
 _KEPT_OF_OVERSIZED: Final = 1024  # bytes
 

@@ -24,7 +24,7 @@ from shared.contracts import announcement_document
 from shared.errors import BrokerUnavailable, JobNotFound, Unavailable
 from shared.job_states import Job
 from shared.repositories.announcements import Announcement, AnnouncementKind, AnnouncementRepository
-from worker.webhook import CallbackFailed, CallbackRefused, Webhook
+from worker.announcing.webhook import CallbackFailed, CallbackRefused, Webhook
 
 _PAUSE_SECONDS: Final = 1.0  # between two rounds
 _FIRST_RETRY_SECONDS: Final = 5.0  # doubles with each try

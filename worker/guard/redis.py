@@ -11,8 +11,8 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 
-from worker.envelope import read_envelope
-from worker.guard import Guard, NotAdmitted
+from worker.guard.envelope import read_envelope
+from worker.guard.guard import Guard, NotAdmitted
 
 _log = logging.getLogger(__name__)
 

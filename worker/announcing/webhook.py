@@ -75,8 +75,7 @@ class Webhook:
         """
         deadline = _Deadline(self._seconds)
         try:
-            self._policy.check_host(url)
-            target = CallbackTarget.parse(url)
+            target = self._policy.check_host(url)
             headers = self._headers(message_id, body, at)
             with self._connection(target, deadline) as connection:
                 connection.request("POST", target.resource, body=body, headers=headers)

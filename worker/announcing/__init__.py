@@ -1,0 +1,1 @@
+"""Telling strangers that a job has ended."""
