@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.cluster import Cluster
-from tests.faults.report import Row, summed, table, write_json, write_markdown
+from tests.faults.report import Row, around_table, summed, table, write_json, write_markdown
 from tests.faults.sample import small_sample
 
 SEED = "1"
-SOAK = "60s"
+SOAK = 60.0  # s
 
 _ROWS = pytest.StashKey[list[Row]]()
 
@@ -24,11 +26,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--faults-markdown", type=Path, metavar="FILE", help="put the table of faults into FILE, at its mark"
     )
     parser.addoption("--faults-seed", default=SEED, metavar="SEED", help="what is drawn at random follows from it")
-    parser.addoption("--faults-soak", default=SOAK, metavar="TIME", help="how long faults come at random: 90s, 10m, 1h")
+    parser.addoption(
+        "--faults-soak",
+        type=_seconds,
+        default=SOAK,
+        metavar="TIME",
+        help="how long faults come at random: 90s, 10m, 1h",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ROWS] = []
+    if (file := config.getoption("--faults-markdown", default=None)) is not None:
+        try:
+            around_table(file)
+        except (OSError, ValueError) as error:  # better now than at the end
+            raise pytest.UsageError(f"--faults-markdown: {error}") from None
 
 
 @pytest.fixture(scope="session")
@@ -78,5 +91,10 @@ def draw(request: pytest.FixtureRequest, seed: str) -> random.Random:
 @pytest.fixture
 def soak(pytestconfig: pytest.Config) -> float:
     """How long faults come at random, in seconds."""
-    text = str(pytestconfig.getoption("--faults-soak", default=SOAK))
+    return float(pytestconfig.getoption("--faults-soak", default=SOAK))
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}[smh]", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a time such as 90s, 10m or 1h")
     return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]

@@ -68,13 +68,19 @@ def write_json(rows: Sequence[Row], file: Path) -> None:
     file.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 
 
-def write_markdown(rows: Sequence[Row], file: Path, *, seed: str) -> None:
-    """Replace what stands between the marks in a document by the rows, and by how they came about. Raises ValueError
-    when there are no marks."""
+def around_table(file: Path) -> tuple[str, str]:
+    """What stands before and after the marks in a document. Raises ValueError when there are none, OSError."""
     before, _, rest = file.read_text(encoding="utf-8").partition(_BEGIN)
     _, mark, after = rest.partition(_END)
     if not mark:
         raise ValueError(f"{file} has no place for the table: {_BEGIN} ... {_END}")
+    return before, after
+
+
+def write_markdown(rows: Sequence[Row], file: Path, *, seed: str) -> None:
+    """Replace what stands between the marks in a document by the rows, and by how they came about. Raises as
+    `around_table`."""
+    before, after = around_table(file)
     versions = ", ".join(f"{name} {version(package)}" for name, package in _VERSIONS.items())
     total = [sum(getattr(row, what) for row in rows) for what in ("injected", "accepted", "lost", "wrong")]
     lines = [

