@@ -28,6 +28,7 @@ from shared.contracts import (
 from tests.conftest import Service
 from tests.examples import Examples, interpreter
 from tests.guides import DOCS, Block, Guide, alike, names, quoted_region, table, wrong_parameters
+from tests.messages import envelope
 from tests.platform import wait_for
 from tests.receiver import Receiver
 from tests.vectors import VECTORS
@@ -47,16 +48,6 @@ def broker(service: Service) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(service.platform.broker_url, socket_timeout=SECONDS + 5) as client:
         client.delete(DEAD, REPLY)
         yield client
-
-
-def message(arguments: Mapping[str, Any], *, embed: Any = None, **headers: Any) -> dict[str, Any]:
-    """A message that holds these arguments."""
-    return {
-        "body": json.dumps([[], arguments, embed]),
-        "content-type": "application/json",
-        "headers": {"task": BATCH_TASK, "id": str(uuid4())} | headers,
-        "properties": {"delivery_tag": str(uuid4()), "delivery_info": {}},
-    }
 
 
 def push(broker: redis.Redis, letter: Mapping[str, Any] | str) -> None:
@@ -142,7 +133,7 @@ def test_the_smallest_thing_works_as_shown(service: Service, broker: redis.Redis
 
 def test_the_end_is_announced_as_shown(service: Service, broker: redis.Redis) -> None:
     batch = arguments(service, reply_to=REPLY)
-    push(broker, message(batch))
+    push(broker, envelope(batch))
     _, document = redis_cli(broker, [*command("listen")[:-1], str(SECONDS)])
     announcement = json.loads(document)
     shown = json.loads(GUIDE.code("announcement"))
@@ -154,7 +145,7 @@ def test_the_end_is_announced_as_shown(service: Service, broker: redis.Redis) ->
 
 def test_a_refused_batch_is_a_rejected_job_and_announced(service: Service, broker: redis.Redis) -> None:
     batch = arguments(service, limit=101, reply_to=REPLY)
-    push(broker, message(batch))
+    push(broker, envelope(batch))
     rejected, shown = ended(service, batch["job_id"]), json.loads(GUIDE.code("rejected"))
     alike(shown, rejected)
     assert (rejected["state"], rejected["problem"]) == ("rejected", shown["problem"])
@@ -169,7 +160,7 @@ def test_every_announcement_fits_its_schema(service: Service, broker: redis.Redi
     batch = arguments(service, reply_to=REPLY, **more)
     if ending == "cancelled":
         batch["user_ids"] = [str(UUID(int=n)) for n in range(20_000)]
-    push(broker, message(batch))
+    push(broker, envelope(batch))
     if ending == "cancelled":
         wait_for(lambda: job(service, batch["job_id"]) != {}, SECONDS)
         service.client.post(f"/api/jobs/{batch['job_id']}/cancel", None)
@@ -180,7 +171,7 @@ def test_every_announcement_fits_its_schema(service: Service, broker: redis.Redi
 
 def test_a_dead_letter_looks_as_shown(broker: redis.Redis) -> None:
     shown = json.loads(GUIDE.code("dead letter"))
-    raw = json.dumps(message({}, task=f"{BATCH_TASK[:-1]}9"))
+    raw = json.dumps(envelope({}, task=f"{BATCH_TASK[:-1]}9"))
     push(broker, raw)
     letter = popped(broker, DEAD)
     alike(shown, letter)
@@ -194,11 +185,11 @@ def test_a_dead_letter_looks_as_shown(broker: redis.Redis) -> None:
 
 DEAD_LETTERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no JSON": lambda batch: "hello",
-    "no `job_id`": lambda batch: message({"user_ids": batch["user_ids"]}),
-    "another task": lambda batch: message(batch, task="model.train.v1"),
-    "an `eta`": lambda batch: message(batch, eta="2036-01-01T00:00:00Z"),
-    "a callback": lambda batch: message(batch, embed={"callbacks": [{"task": "model.train.v1"}]}),
-    "`expires` has passed": lambda batch: message(batch, expires="2026-01-01T00:00:00Z"),
+    "no `job_id`": lambda batch: envelope({"user_ids": batch["user_ids"]}),
+    "another task": lambda batch: envelope(batch, task="model.train.v1"),
+    "an `eta`": lambda batch: envelope(batch, eta="2036-01-01T00:00:00Z"),
+    "a callback": lambda batch: envelope(batch, embed={"callbacks": [{"task": "model.train.v1"}]}),
+    "`expires` has passed": lambda batch: envelope(batch, expires="2026-01-01T00:00:00Z"),
 }
 
 
@@ -217,12 +208,12 @@ def test_what_the_table_calls_a_dead_letter_is_one(service: Service, broker: red
 
 def test_the_same_job_id_is_the_same_job_whatever_is_published(service: Service, broker: redis.Redis) -> None:
     batch = arguments(service)
-    push(broker, message(batch))
+    push(broker, envelope(batch))
     first = ended(service, batch["job_id"])
     for again in (batch, batch | {"limit": 7}, batch | {"limit": 0}):
-        push(broker, message(again))
+        push(broker, envelope(again))
     other = arguments(service)
-    push(broker, message(other))  # the last of them: when it is done, those before are
+    push(broker, envelope(other))  # the last of them: when it is done, those before are
     ended(service, other["job_id"])
     assert job(service, batch["job_id"]) == first
 
@@ -247,7 +238,7 @@ def test_the_table_of_the_message_has_its_fields() -> None:
 
 def test_what_the_table_says_is_needed_is_and_the_rest_is_not() -> None:
     for row in table(GUIDE.section("2. The message"), "field"):
-        whole = message({"job_id": str(uuid4())})
+        whole = envelope({"job_id": str(uuid4())})
         *outer, name = names(row[0])[0].split(".")
         (whole[outer[0]] if outer else whole).pop(name, None)
         if row[1] == "yes":
