@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -84,9 +86,18 @@ class Examples:
                 return [f"{directory}/{program}.mjs"]
             case "shell":
                 return [f"{directory}/{program}.sh"]
-        if (directory / f"{program}.java").exists():
-            return [f"{directory}/{program}.java"]
-        return [f"{directory}/Recommendations.java", program]
+        main = [program] if (directory / f"{program}.java").exists() else ["Recommendations", program]
+        return ["-cp", _compiled(self.language), *main]
+
+
+@cache
+def _compiled(language: str) -> str:
+    """A folder of Java's classes, compiled once: compiling anew at each start, as people do, takes most of the time."""
+    folder = tempfile.mkdtemp(prefix="ml-service-classes-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    compiler = [interpreter(language)[0], "-m", "jdk.compiler/com.sun.tools.javac.Main", "-d", folder]
+    subprocess.run([*compiler, *(EXAMPLES / language).glob("*.java")], timeout=PATIENCE, check=True)
+    return folder
 
 
 _QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}  # starts in two thirds of the time

@@ -30,7 +30,7 @@ from shared.job_states import JobState
 from shared.media import Source, Strategy
 from shared.settings import Settings
 from tests.conftest import Service
-from tests.examples import LIMIT, Examples, interpreter
+from tests.examples import EXAMPLES, LIMIT, Examples, interpreter
 from tests.guides import DOCS, UUID_PATTERN, Block, Guide, alike, names, quoted_region, table, wrong_parameters
 from tests.platform import Platform, wait_for
 
@@ -104,7 +104,7 @@ class TestExamples:
         assert first and second and first[1] == second[1]
 
     def test_what_the_service_refuses_ends_with_its_own_words(self, examples: Examples) -> None:
-        for program in PROGRAMS[:1] if examples.language == "java" else PROGRAMS:
+        for program in PROGRAMS:
             done = examples.run(program, "nobody")
             assert (done.returncode, done.stdout) == (1, ""), program
             assert "error: 400 /problems/invalid-request: " in done.stderr
@@ -117,10 +117,21 @@ class TestExamples:
         assert f"error: no answer from {address}" in done.stderr
 
     def test_without_users_the_usage_is_shown(self, examples: Examples) -> None:
-        for program in PROGRAMS[:1] if examples.language == "java" else PROGRAMS:
+        for program in PROGRAMS:
             done = examples.run(program)
             assert (done.returncode, done.stdout) == (2, ""), program
             assert "usage: " in done.stderr
+
+
+def test_a_java_example_needs_no_compiling(service: Service) -> None:
+    examples_of("java", service)  # or skip
+    for source in (EXAMPLES / "java").glob("*.java"):
+        command = [interpreter("java")[0], source]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"usage: java {source.name} " in done.stderr
 
 
 @dataclass(frozen=True)
