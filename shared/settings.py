@@ -188,7 +188,7 @@ class Settings(BaseSettings):
     callback_secret: SecretStr = Field(
         SecretStr(""),
         validate_default=True,
-        description="signs callbacks: whsec_ and 24 to 64 bytes in base64; required with CALLBACK_HOSTS",
+        description="signs callbacks: whsec_ and 24 to 64 bytes in base64; two by a comma while it is being changed",
     )
     callback_seconds: float = Field(5.0, gt=0, le=60, description="longest wait for a callback's receiver")
     callback_attempts: int = Field(8, ge=1, le=20, description="tries per callback; the pause between doubles from 5 s")
@@ -206,8 +206,8 @@ class Settings(BaseSettings):
         secret = value.get_secret_value()
         if not secret and others.data.get("callback_hosts"):
             raise ValueError("required with CALLBACK_HOSTS")
-        if secret and not _is_signing_key(secret):
-            raise ValueError("not whsec_ and 24 to 64 bytes in base64")
+        if secret and not all(map(_is_signing_key, secret.split(","))):
+            raise ValueError("not whsec_ and 24 to 64 bytes in base64, or several of these with commas between")
         return value
 
     @classmethod

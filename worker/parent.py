@@ -76,12 +76,12 @@ class Parent:
 
 def _announcer(parts: Parts, reply: Send) -> Announcer:
     settings = parts.settings
-    policy, secret = CallbackPolicy.from_settings(settings), settings.callback_secret.get_secret_value()
+    policy, secrets = CallbackPolicy.from_settings(settings), settings.callback_secret.get_secret_value().split(",")
     return Announcer(
         AnnouncementRepository(parts.ledger),
         job=parts.jobs.get,
         reply=reply,
-        webhook=Webhook(policy, secret, seconds=settings.callback_seconds),
+        webhook=Webhook(policy, secrets, seconds=settings.callback_seconds),
         policy=AnnouncerPolicy(
             reply_life_seconds=settings.result_seconds,
             callback_seconds=settings.callback_seconds,

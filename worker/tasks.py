@@ -36,6 +36,7 @@ from shared.errors import (
     JobNotFound,
     NothingToTrainOn,
     QueueFull,
+    ShareExceeded,
 )
 from shared.job_states import Announce, ChunkRef, Order
 from shared.parts import Parts
@@ -44,6 +45,7 @@ from worker.training.train import train
 
 _SOFT, _HARD = 0.75, 0.9  # of the lease: a chunk that takes longer is ended before somebody else may take it
 _TRAINING_LIMITS: Final = {"soft_time_limit": 3600, "time_limit": 3660}  # s
+_PUBLISHERS: Final = "publishers"  # all of them together are one caller; nobody knows which of them it was
 _FULL_SECONDS: Final = 0.5  # pause before a batch that the ledger has no room for goes back; chunks get on meanwhile
 
 _log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ def register(
         settings = parts().settings
         try:
             _accept(parts(), arguments)
-        except QueueFull as error:
+        except (QueueFull, ShareExceeded) as error:
             _put_back(task, error, pause_seconds=_FULL_SECONDS)
         except (DatabaseUnavailable, SoftTimeLimitExceeded) as error:
             _put_back(task, error, pause_seconds=settings.retry_pause_seconds)
@@ -109,12 +111,13 @@ def register(
 
 
 def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:
-    """Make a job of a message, if only a rejected one. Raises QueueFull, DatabaseUnavailable."""
+    """Make a job of a message, if only a rejected one. Raises QueueFull, ShareExceeded,
+    DatabaseUnavailable."""
     job_id = parse(Addressed, arguments).job_id
     try:
         message = parse(BatchMessage, arguments, most_users=parts.settings.job_users)
         order = Order(message.user_ids, message.limit, message.deadline, message.announce)
-        parts.jobs.submit(order, job_id=job_id)
+        parts.jobs.submit(order, job_id=job_id, caller=_PUBLISHERS)
     except IdempotencyMismatch as error:
         _log.warning("a message is ignored: %s", error)
     except InvalidRequest as error:

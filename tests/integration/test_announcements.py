@@ -87,7 +87,7 @@ class Stage:
             AnnouncementRepository(self.parts.ledger),
             job=job or self.parts.jobs.get,
             reply=broker.reply_sender(broker.celery_app(settings, "tests")),
-            webhook=Webhook(CallbackPolicy.from_settings(settings), SECRET, seconds=seconds),
+            webhook=Webhook(CallbackPolicy.from_settings(settings), [SECRET], seconds=seconds),
             policy=AnnouncerPolicy(reply_life_seconds=REPLY_LIFE, callback_seconds=seconds, callback_attempts=attempts),
         )
         self._cleanup.callback(announcer.stop)

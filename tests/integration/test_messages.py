@@ -270,7 +270,7 @@ def made(age: float = 0) -> Call:
     with Receiver() as receiver:
         policy = CallbackPolicy(frozenset([f"127.0.0.1:{receiver.port}"]), (ip_network("127.0.0.0/8"),))
         at = datetime.now(UTC) - timedelta(seconds=age)
-        Webhook(policy, SECRET, seconds=5).send(f"http://127.0.0.1:{receiver.port}/", "1", BODY.encode(), at)
+        Webhook(policy, [SECRET], seconds=5).send(f"http://127.0.0.1:{receiver.port}/", "1", BODY.encode(), at)
         [call] = receiver.calls
     return {name: call.headers[name] for name in HEADERS} | {"body": call.body.decode()}
 

@@ -48,10 +48,11 @@ def webhook(
     seconds: float = 5.0,
     addresses: Sequence[str] = ("127.0.0.1",),
     resolve: Callable[[str], Sequence[str]] | None = None,
+    secrets: Sequence[str] = (SECRET,),
 ) -> Webhook:
     """Calls these hosts; every name stands for `addresses`, unless something else resolves it."""
     policy = CallbackPolicy(frozenset(hosts), tuple(map(ip_network, filter(None, [networks]))))
-    return Webhook(policy, SECRET, seconds=seconds, resolve=resolve or (lambda _: addresses))
+    return Webhook(policy, secrets, seconds=seconds, resolve=resolve or (lambda _: addresses))
 
 
 def send(caller: Webhook, url: str, message_id: str = "1") -> None:
@@ -74,6 +75,13 @@ def test_a_receiver_can_verify_what_it_gets() -> None:
     assert received.headers["Host"] == f"{NAME}:{receiver.port}"
     assert received.headers["Content-Type"] == "application/json"
     assert received.headers["User-Agent"] == f"ml-service/{__version__}"
+
+
+def test_while_the_secret_is_being_changed_either_verifies_it() -> None:
+    secrets = [SECRET, "whsec_" + b64encode(bytes(32)).decode()]
+    with Receiver() as receiver:
+        send(webhook(f"{NAME}:{receiver.port}", secrets=secrets), f"http://{NAME}:{receiver.port}/done")
+    assert [receiver.calls[0].verified(secret) for secret in secrets] == [json.loads(BODY)] * 2
 
 
 def test_another_secret_does_not_verify_it() -> None:
@@ -207,14 +215,14 @@ def test_a_port_that_nobody_listens_on_is_a_failure() -> None:
 def test_a_name_that_does_not_exist_is_a_failure() -> None:
     policy = CallbackPolicy(frozenset({"nowhere.invalid"}), ())
     with pytest.raises(CallbackFailed):
-        Webhook(policy, SECRET, seconds=5).send("https://nowhere.invalid/", "1", BODY, datetime.now(UTC))
+        Webhook(policy, [SECRET], seconds=5).send("https://nowhere.invalid/", "1", BODY, datetime.now(UTC))
 
 
 def test_localhost_is_what_the_system_says_and_private() -> None:
     with Receiver() as receiver:
         policy = CallbackPolicy(frozenset({f"localhost:{receiver.port}"}), ())
         with pytest.raises(CallbackFailed, match="no address of localhost may be called"):
-            send(Webhook(policy, SECRET, seconds=5), f"https://localhost:{receiver.port}/")
+            send(Webhook(policy, [SECRET], seconds=5), f"https://localhost:{receiver.port}/")
     assert receiver.calls == []
 
 

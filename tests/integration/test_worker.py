@@ -185,7 +185,7 @@ def test_a_chunk_that_hangs_is_ended_before_its_lease_is(platform: Platform, par
 def staying(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """A worker that nothing ends, alone from here on. Leases are long: it is not them that bring a chunk back."""
     log = tmp_path_factory.mktemp("staying") / "worker.log"
-    with WorkerProcess(platform, log, worker_concurrency=2, beat_seconds=1, queue_users=3) as worker:
+    with WorkerProcess(platform, log, worker_concurrency=2, beat_seconds=1, queue_users=4, caller_users=3) as worker:
         yield worker
         assert worker.process.running
         assert worker.log().count("is ready: ") == 1
@@ -247,7 +247,7 @@ class TestProcessesThatDie:
     def test_a_batch_waits_on_the_queue_while_the_ledger_is_full_and_chunks_run_meanwhile(
         self, platform: Platform, parts: Parts, staying: WorkerProcess
     ) -> None:
-        """Its chunks are what makes room; QUEUE_USERS is 3 here."""
+        """Its chunks are what makes room; QUEUE_USERS is 4 here."""
         with chunks_held(platform):
             job = submit(parts, users=3)
             wait_for(lambda: are_running(platform, job, 2))
@@ -255,6 +255,18 @@ class TestProcessesThatDie:
             for job_id in waiting:
                 publish(platform, job_id, users=3)
         wait_for(lambda: all(is_over(parts, job_id) for job_id in [job.job_id, *waiting]), 30)
+
+    def test_all_publishers_together_have_one_callers_share_and_leave_the_rest_to_others(
+        self, platform: Platform, parts: Parts, staying: WorkerProcess
+    ) -> None:
+        """CALLER_USERS is 3 here: the second batch waits, though the ledger has room for one user more."""
+        first, second, put_back = uuid4(), uuid4(), staying.log().count("3 of one caller may be")
+        with chunks_held(platform):
+            publish(platform, first, users=3)
+            wait_for(lambda: is_over(parts, first, JobState.RUNNING))
+            publish(platform, second, users=1)
+            wait_for(lambda: staying.log().count("3 of one caller may be") > put_back)
+        wait_for(lambda: is_over(parts, first) and is_over(parts, second), 20)
 
     def test_the_same_id_with_another_request_changes_nothing(
         self, platform: Platform, parts: Parts, staying: WorkerProcess

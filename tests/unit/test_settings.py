@@ -181,6 +181,7 @@ CALLBACKS_REFUSED = {
     "a-secret-cut-short": ("CALLBACK_SECRET", SIGNING_KEY[:-2]),
     "a-secret-with-a-space": ("CALLBACK_SECRET", SIGNING_KEY + " "),
     "nothing-behind-the-mark": ("CALLBACK_SECRET", "whsec_===="),
+    "an-empty-second-secret": ("CALLBACK_SECRET", SIGNING_KEY + ","),
     "23-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(23)).decode()),
     "65-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(65)).decode()),
 }
@@ -211,6 +212,7 @@ def test_hosts_to_call_back_need_a_secret(environment: pytest.MonkeyPatch) -> No
         ("CALLBACK_NETWORKS", "10.1.0.0/16, fd00:1::/32,127.0.0.1"),
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(24)).decode()),
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(64)).decode()),
+        ("CALLBACK_SECRET", SIGNING_KEY + "," + SIGNING_KEY),
     ],
 )
 def test_a_right_setting_of_callbacks_is_taken(environment: pytest.MonkeyPatch, name: str, value: str) -> None:

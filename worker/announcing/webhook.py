@@ -54,10 +54,12 @@ def resolve(host: str) -> list[str]:
 class Webhook:
     """Calls receivers that the policy permits, each call bounded."""
 
-    def __init__(self, policy: CallbackPolicy, secret: str, *, seconds: float, resolve: Resolve = resolve) -> None:
-        """secret: whsec_ and base64. seconds: bound of a whole call."""
+    def __init__(
+        self, policy: CallbackPolicy, secrets: Sequence[str], *, seconds: float, resolve: Resolve = resolve
+    ) -> None:
+        """secrets: each whsec_ and base64; a receiver need know one of them. seconds: bound of a whole call."""
         self._policy = policy
-        self._secret = secret
+        self._secrets = secrets
         self._seconds = seconds
         self._resolve = resolve
 
@@ -90,14 +92,14 @@ class Webhook:
             raise CallbackFailed(deadline.reason or f"the answer is no HTTP: {type(error).__name__}") from error
 
     def _headers(self, message_id: str, body: bytes, at: datetime) -> dict[str, str]:
-        signer = standardwebhooks.Webhook(self._secret)
+        signers = map(standardwebhooks.Webhook, self._secrets)
         return {
             "Content-Type": "application/json",
             "User-Agent": f"ml-service/{__version__}",
             "Connection": "close",
             "webhook-id": message_id,
             "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": signer.sign(message_id, at.astimezone(UTC), body.decode()),
+            "webhook-signature": " ".join(s.sign(message_id, at.astimezone(UTC), body.decode()) for s in signers),
         }
 
     @contextlib.contextmanager
