@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,30 @@ NOON = datetime(2024, 1, 1, 12)
 class Platform:
     """Databases with a prefix of their own, two Redis database numbers, and everything built on them."""
 
-    def __init__(self, postgres: Postgres, valkey: Valkey, model_dir: Path, *, prefix: str = "", redis_db: int = 0):
+    def __init__(
+        self,
+        postgres: Postgres,
+        valkey: Valkey,
+        model_dir: Path,
+        *,
+        prefix: str = "",
+        redis_db: int = 0,
+        apart: Mapping[str, Any] | None = None,
+    ):
+        """apart: servers of their own, by the name of what is on them: a database's, redis, broker."""
         self.postgres, self.valkey = postgres, valkey
+        self.servers: dict[str, Any] = dict.fromkeys(DATABASES, postgres) | {"redis": valkey, "broker": valkey}
+        self.servers |= apart or {}
         self.model_dir = model_dir
         self.urls: dict[str, str] = {}
-        self.redis_url, self.broker_url = valkey.url(redis_db), valkey.url(redis_db + 1)
+        self.redis_url = self.servers["redis"].url(redis_db)
+        self.broker_url = self.servers["broker"].url(redis_db + 1)
         self._connections: dict[str, Any] = {}
         self._cleanup = contextlib.ExitStack()
         self._clock = itertools.count()
         for name in DATABASES:
-            postgres.create_database(prefix + name)
-            self.urls[name] = postgres.dsn(prefix + name)
+            self.servers[name].create_database(prefix + name)
+            self.urls[name] = self.servers[name].dsn(prefix + name)
             schema = PROJECT / "shared" / "schema" / f"{name}.sql"
             if schema.exists():
                 self.sql(name, schema.read_text())
@@ -136,7 +149,7 @@ class Platform:
         if (ours := self._connections.pop(database, None)) is not None:
             ours.close()
         name = self.urls[database].rpartition("/")[2]
-        with contextlib.closing(psycopg2.connect(self.postgres.dsn())) as server, server.cursor() as cursor:
+        with contextlib.closing(psycopg2.connect(self.servers[database].dsn())) as server, server.cursor() as cursor:
             server.autocommit = True  # an ALTER DATABASE must be seen at once
             cursor.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             try:

@@ -11,6 +11,8 @@ from uuid import UUID
 import redis
 
 from demo.movielens import Sample
+from shared.job_states import JobState
+from tests.faults.accepted import Accepted
 from tests.faults.load import Answer, Request, ask
 from tests.faults.promises import CACHED, JOB, NEW, RARE, READY, STATE
 
@@ -30,7 +32,7 @@ class Audience:
             user: self._asked(self.new(place)).body["recommendations"] for place, user in enumerate(self._known)
         }
         job = self._asked(self.job(0))
-        assert self.unfinished([job]) == []
+        assert [followed.states[-1] for followed in self.followed([job])] == [JobState.COMPLETED]
         self._done: str = job.body["job_id"]
 
     @property
@@ -55,9 +57,9 @@ class Audience:
 
     def job(self, number: int) -> Request:
         """A job of three users."""
-        users = [str(self._known[(number + place) % _KNOWN]) for place in range(3)]
-        headers = {"Prefer": "respond-async"}
-        return Request(JOB, "/api/recommendations/batch", "POST", {"user_ids": users}, headers, about=users)
+        users = [self._known[(number + place) % _KNOWN] for place in range(3)]
+        body, headers = {"user_ids": [str(user) for user in users]}, {"Prefer": "respond-async"}
+        return Request(JOB, "/api/recommendations/batch", "POST", body, headers, about=users)
 
     def state(self, _: int) -> Request:
         """How a job that is done stands."""
@@ -74,15 +76,18 @@ class Audience:
             rare = [key for key in client.scan_iter("title:*", count=1000) if key[-16:] not in seen]
             client.delete("", *rare)  # there may be none
 
-    def unfinished(self, accepted: Sequence[Answer], seconds: float = 60.0) -> list[str]:
-        """Wait for jobs; the ids of those that are not completed within so many seconds of now."""
+    def followed(self, answers: Sequence[Answer], seconds: float = 60.0) -> list[Accepted]:
+        """Poll the jobs of these answers until they have ended, for so many seconds at most, and then once more."""
         deadline = time.monotonic() + seconds
-        left = [answer.body["job_id"] for answer in accepted]
-        while left := [job_id for job_id in left if self._job(job_id)["state"] != "completed"]:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_SECONDS)
-        return left
+        jobs = [Accepted(answer.body["job_id"], answer.request.about) for answer in answers]
+        for job in jobs:
+            self._look(job)
+            while not job.ended and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                self._look(job)
+        for job in jobs:
+            self._look(job)
+        return jobs
 
     def wrong_results(self, completed: Sequence[Answer]) -> list[Any]:
         """The pages in these jobs' results that are not what their users get."""
@@ -91,11 +96,11 @@ class Audience:
             pages = self._asked(Request("results", f"/api/jobs/{answer.body['job_id']}/results")).body["results"]
             users = [page["user_id"] for page in pages]
             wrong += [page for page in pages if page["recommendations"] != self.pages[UUID(page["user_id"])]]
-            wrong += [users] if users != answer.request.about else []
+            wrong += [users] if users != [str(user) for user in answer.request.about] else []
         return wrong
 
-    def _job(self, job_id: str) -> Any:
-        return self._asked(Request(STATE, f"/api/jobs/{job_id}")).body
+    def _look(self, job: Accepted) -> None:
+        job.saw(self._asked(Request(STATE, f"/api/jobs/{job.job_id}")).body)
 
     def _asked(self, request: Request) -> Answer:
         answer = ask(self._address, request)

@@ -17,6 +17,8 @@ _SOCKET: Final = 5.0  # after this without an answer a worker drops its connecti
 
 # One of the workers is dead: the others notice its silence, and publish what it held.
 DEAD_WORKER: Final = _SILENCE + _ROUND + BUSY
+# A worker stands still, and beats too seldom for that to be noticed: its lease ends.
+STANDING_STILL: Final = _LEASE + 2 * 2.0 + BUSY
 # None is left: the first of those that come starts, and must itself have been awake for that long; or leases end.
 NO_WORKER: Final = WORKER_START + max(_LEASE, _SILENCE) + _ROUND + BUSY
 # Messages are gone: taken for lost, and sent again. The second time waits twice as long.
@@ -24,8 +26,8 @@ LOST_MESSAGES: Final = 2 * SHORT["republish_seconds"] + _ROUND + BUSY
 # A worker's connection to the broker is dead and does not say so: two silences (one to ask, one for the answer), then
 # whatever it had taken comes back as lost.
 SILENT_BROKER: Final = 2 * _SOCKET + LOST_MESSAGES
-# The broker was away: Celery connects again after pauses of 2, 4, 6 s; and messages may have been lost.
-BROKER_BACK: Final = 6.0 + LOST_MESSAGES
+# The broker was away: a worker looks for it after pauses of 1, 2, 3, 4, 5, 5, ... s; and messages may have been lost.
+BROKER_BACK: Final = 5.0 + LOST_MESSAGES
 # The ledger was away: an attempt that had begun fails, a pause, another; then leases that nobody could close end.
 LEDGER_BACK: Final = 2 * _QUERY + SHORT["retry_pause_seconds"] + _LEASE + LOST_MESSAGES
 # The gateway is dead: it starts, and what it had accepted is found; what it had not published counts as lost.

@@ -18,7 +18,7 @@ import redis
 from demo.databases import load_sample
 from demo.movielens import Sample
 from demo.process import Process, log_tail
-from demo.server import free_port
+from demo.server import Server, free_port
 from demo.servers import Postgres, Valkey
 from shared.contracts import DEAD_SUFFIX, QUEUE, WORK_QUEUE, page_document
 from shared.settings import Settings
@@ -57,17 +57,32 @@ class Cluster:
     """PostgreSQL, Valkey, gunicorn and workers. `to_workers` and `to_gateway` are the proxies on the way from each to
     the four databases, to redis and to broker."""
 
-    def __init__(self, folder: Path, sample: Sample, *, workers: Sequence[str] = ("a", "b"), **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sample: Sample,
+        *,
+        workers: Sequence[str] = ("a", "b"),
+        apart: bool = False,
+        **settings: Any,
+    ) -> None:
         """Start everything and wait until it is ready. sample: the platform that is served. workers: their names.
-        settings: of all processes, where they are not the short ones here."""
+        apart: each database, the cache and the broker are on a server of their own. settings: of all processes, where
+        they are not the short ones here."""
         self._folder = folder
         self._names = workers
         self._changes = SHORT | settings
         self.workers: dict[str, Process] = {}
+        self._worker_changes: dict[str, dict[str, Any]] = {}
         with ExitStack() as started:
             self.postgres = started.enter_context(Postgres(folder / "postgres", durable=False))
             self.valkey = started.enter_context(Valkey(folder / "valkey"))
-            self.platform = Platform(self.postgres, self.valkey, folder / "models")
+            others: dict[str, Server] = {}
+            if apart:
+                for name in DATABASES[:-1]:
+                    others[name] = started.enter_context(Postgres(folder / name, durable=False))
+                others["redis"] = started.enter_context(Valkey(folder / "redis"))
+            self.platform = Platform(self.postgres, self.valkey, folder / "models", apart=others)
             started.callback(self.platform.close)
             load_sample(sample, *(self.platform.urls[name] for name in ("user_db", "catalog_db", "engagement_db")))
             self.platform.train()
@@ -101,7 +116,8 @@ class Cluster:
     # Processes.
 
     def start_worker(self, name: str, **changes: Any) -> Process:
-        """Start a worker, also anew after its end; changes: of its settings."""
+        """Start a worker, also anew after its end; changes: of its settings, until the next start."""
+        self._worker_changes[name] = changes
         worker = self._process(_log(name), self.to_workers, "worker", "run", "--name", f"{name}@%h", **changes)
         self.workers[name] = worker
         return worker
@@ -144,15 +160,16 @@ class Cluster:
         """Bring everything back that was broken, stopped or slowed down."""
         for proxy in (*self.to_workers.values(), *self.to_gateway.values()):
             proxy.restore()
-        for server in (self.postgres, self.valkey):
+        for server in set(self.platform.servers.values()):
             server.resume() if server.running else server.start()
         self.broker.config_set("maxmemory", 0)
         for name in list(self.workers):
             if name not in self._names:
                 self.workers.pop(name).stop()
-            elif self.workers[name].running:
+            elif self.workers[name].running and not self._worker_changes[name]:
                 self.workers[name].resume()
             else:
+                self.workers[name].stop()
                 self.start_worker(name)
         if self._gateway_changes:
             self.gateway.stop()
@@ -180,6 +197,18 @@ class Cluster:
             "unacked": self.broker.hlen("unacked"),
             "unacked_index": self.broker.zcard("unacked_index"),
         }
+
+    def left_behind(self) -> dict[str, int]:
+        """What should not be there once everything has ended, by its name: none of it, and I6 holds."""
+        in_ledger = """
+            SELECT count(*) FILTER (WHERE chunk.state = 'running'),
+                   count(*) FILTER (WHERE chunk.state IN ('waiting', 'queued')
+                                      AND job.state NOT IN ('cancelled', 'expired'))
+              FROM job_chunks AS chunk JOIN jobs AS job USING (job_id)
+        """
+        [(running, unfinished)] = self.platform.sql("jobs_db", in_ledger)
+        everything = self.messages() | {"running chunks": running, "unfinished chunks": unfinished}
+        return {what: count for what, count in everything.items() if count}
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """What was no message, of both queues."""

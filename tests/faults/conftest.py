@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,15 @@ def report(pytestconfig: pytest.Config) -> list[Row]:
     return pytestconfig.stash[_ROWS]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    outcome = yield
+    if outcome.failed and "report" in getattr(item, "fixturenames", ()):  # whether or not it came to its own row
+        item.config.stash[_ROWS].append(Row(f"FAILED: {item.name}", 0, 0, 0, wrong=1, recovery_seconds=0.0))
+    return outcome
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     if rows := summed(config.stash[_ROWS]):
         seed = config.getoption("--faults-seed", default=SEED)
         terminalreporter.section(f"faults, seed {seed}")
@@ -58,7 +66,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         if (file := config.getoption("--faults-json", default=None)) is not None:
             write_json(rows, file)
         if (file := config.getoption("--faults-markdown", default=None)) is not None:
-            write_markdown(rows, file, seed=seed)
+            if exitstatus or terminalreporter.stats.get("deselected"):
+                terminalreporter.write_line(f"{file} is left as it was: it takes a whole run in which nothing failed")
+            else:
+                write_markdown(rows, file, seed=seed)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ class Row:
     accepted: int  # jobs
     lost: int  # accepted jobs that did not end as they should
     wrong: int  # answers and results that were not as promised
-    recovery_seconds: float  # from the fault's end to the last answer that shows it
+    recovery_seconds: float  # from the fault's end until nothing shows it any more
     answers: int = 0  # of all requests while it lasted and until all was well
     slowest_seconds: float = 0.0  # of these answers
 

@@ -43,7 +43,8 @@ AS_EVER: Final = {
     (CACHED, "from the cache"), (NEW, "anew"), (RARE, "anew"), (JOB, "202"), (STATE, "200"), (READY, "200"),
 }  # fmt: skip
 WRITTEN_TO: Final = ("jobs_db", "redis", "broker")
-ON: Final = {"PostgreSQL": DATABASES, "Valkey": ("redis", "broker")}  # what is down when the server is
+TOGETHER: Final = {"every database": DATABASES, "redis and broker": ("redis", "broker")}  # as when one server has all
+SHOWS_MOST: Final = {"every database": "jobs_db", "redis and broker": "redis"}
 TIMES: Final[dict[str, Any]] = {
     "database_connections": 6,  # three for each of the gateway's processes
     "database_checkout_seconds": 0.5,
@@ -67,7 +68,7 @@ WORKER_STARTS: Final = 15.0  # s: Python, the libraries, the model, the pool's p
 
 @pytest.fixture(scope="module")
 def cluster(movielens: Sample, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("dependencies"), movielens, workers=["a"], **TIMES)
+    cluster = Cluster(tmp_path_factory.mktemp("dependencies"), movielens, workers=["a"], apart=True, **TIMES)
     yield cluster
     cluster.close()
 
@@ -190,7 +191,7 @@ def restarted(server: Server) -> Iterator[None]:
 PATHS: Final[tuple[Fault, ...]] = (cut, half_open, answers_lost, slow, sluggish, dripping, resets)
 MISHAPS: Final[tuple[Mishap, ...]] = (stopped, killed, standing_still, restarted)
 TOTAL: Final = {cut, half_open, answers_lost, slow, stopped, killed, standing_still}  # nothing gets through
-IN_MAKE_TEST: Final = {("catalog_db", half_open), ("PostgreSQL", restarted)}
+IN_MAKE_TEST: Final = {("catalog_db", half_open), ("every database", restarted)}
 
 
 def name(fault: Callable[..., object]) -> str:
@@ -226,22 +227,21 @@ def test_one_of_them_is_down_and_the_others_are_well(
     assert seen >= TABLE[down] or not total
 
 
-@pytest.mark.parametrize(("server", "mishap"), [case(server, mishap) for server in ON for mishap in MISHAPS])
-def test_a_server_is_away_and_all_that_is_on_it(
-    trials: Trials, audience: Audience, server: str, mishap: Mishap
-) -> None:
-    """The four databases, or Redis as cache and as broker, go and come back together."""
-    total, down = mishap in TOTAL, ON[server]
-    cluster = trials.cluster
-    with (
-        trials.trial(f"{server}: {name(mishap)}", *down, silent=total) as seen,
-        mishap(cluster.postgres if server == "PostgreSQL" else cluster.valkey),
-    ):
+@pytest.mark.parametrize(
+    ("down", "mishap"),
+    [case(down, mishap) for down in (*DATABASES, "redis", "broker", *TOGETHER) for mishap in MISHAPS],
+)
+def test_a_server_is_away(trials: Trials, audience: Audience, down: str, mishap: Mishap) -> None:
+    """Each of them is on a real server of its own, which goes and comes back; and so do all of a kind at once."""
+    total, names = mishap in TOTAL, TOGETHER.get(down, (down,))
+    with trials.trial(f"{down}: {name(mishap)}", *names, silent=total) as seen, ExitStack() as mishaps:
+        for server in {trials.cluster.platform.servers[name] for name in names}:
+            mishaps.enter_context(mishap(server))
         time.sleep(LASTS)
         if total:
-            is_known(cluster, audience, "jobs_db" if server == "PostgreSQL" else "redis")
+            is_known(trials.cluster, audience, SHOWS_MOST.get(down, down))
     if total:
-        assert seen >= TABLE["catalog_db"] | TABLE["jobs_db"] if server == "PostgreSQL" else TABLE["redis"]
+        assert seen >= TABLE[SHOWS_MOST.get(down, down)]
 
 
 def is_known(cluster: Cluster, audience: Audience, down: str) -> None:
@@ -273,17 +273,20 @@ def test_no_worker_is_there(trials: Trials, audience: Audience, end: Callable[[P
 
 
 @pytest.mark.faults
-def test_the_gateway_starts_while_postgresql_is_down(trials: Trials) -> None:
-    """It answers what it can, 503 to the rest, and needs no second start when PostgreSQL is there."""
+def test_the_gateway_starts_while_every_database_is_down(trials: Trials) -> None:
+    """It answers what it can, 503 to the rest, and needs no second start when they are there."""
     cluster = trials.cluster
-    cluster.postgres.stop()
+    databases = [cluster.platform.servers[name] for name in DATABASES]
+    for database in databases:
+        database.stop()
     cluster.gateway.stop()
     cluster.start_gateway()
     wait_for(lambda: ask(cluster.address, Request("alive", "/health/live")).status == 200)
-    with trials.trial("PostgreSQL: stopped before the start", *DATABASES, "catalogue", "model", well_before=False):
+    with trials.trial("every database: stopped before the start", *DATABASES, "catalogue", "model", well_before=False):
         time.sleep(LASTS)
         assert cluster.readiness()["status"] == "unavailable"
-        cluster.postgres.start()
+        for database in databases:
+            database.start()
 
 
 @pytest.mark.faults

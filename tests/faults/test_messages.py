@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.contracts import QUEUE, WORK_QUEUE
 from tests.faults import bounds
 from tests.faults.cluster import SHORT, Cluster
-from tests.faults.messages import batch_message, chunk_message, garbage, poison
+from tests.faults.messages import batch_message, chunk_message, garbage, harmless, poison
 from tests.faults.report import Row
 from tests.faults.witness import Witness
 from tests.platform import wait_for
@@ -42,8 +42,14 @@ def push_poison(cluster: Cluster, report: list[Row], fault: str, poison: list[tu
 
 
 def test_every_shape_of_poison_is_pushed_onto_both_queues(cluster: Cluster, report: list[Row]) -> None:
-    """Every vector of docs/messages that is no message, among them all that end or block a bare Celery worker."""
+    """Every vector of docs/messages that is no message; with those that the guard makes harmless, all that end or block
+    a bare Celery worker."""
+    mended = harmless(cluster.users[0])
+    cluster.broker.lpush(QUEUE, *(letter.raw for letter in mended))
     push_poison(cluster, report, "poison on both queues", poison())
+    completed = "SELECT count(*) FROM jobs WHERE state = 'completed' AND job_id IN %s"
+    job_ids = tuple(str(letter.job_id) for letter in mended)
+    assert cluster.platform.sql("jobs_db", completed, job_ids) == [(len(mended),)]
 
 
 @pytest.mark.faults

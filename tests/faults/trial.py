@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
+from shared.job_states import JobState
+from tests.faults.accepted import Accepted
 from tests.faults.audience import Audience
 from tests.faults.cluster import Cluster
 from tests.faults.load import Answer, Load
@@ -18,8 +21,8 @@ LASTS: Final = 2.5  # s that a fault does
 _WELL: Final = 8  # whole answers of each kind, one after the other, are a sign that all is well
 
 # s in which jobs are done after a fault. The longest: a worker whose connection to the broker is dead and does not say
-# so asks for a sign after 5 s, waits 5 s for it, and connects again after pauses of 2, 4 and 6 s; then messages are
-# taken for lost and sent again, and leases that nobody closed end.
+# so asks for a sign after 5 s, waits 5 s for it, and connects again after pauses of 1, 2, 3 s and more; then messages
+# are taken for lost and sent again, and leases that nobody closed end.
 JOBS_DONE: Final = 60.0
 
 
@@ -72,27 +75,39 @@ class Trials:
         self, fault: str, answers: list[Answer], down: frozenset[str], *, ended: float, late: list[Answer], well: bool
     ) -> None:
         short = [answer for answer in answers if not self._is_whole(answer)]
-        broken = [answer for answer in short if not is_promised(answer, down, self._audience.pages)]
+        unpromised = [answer for answer in short if not is_promised(answer, down, self._audience.pages)]
         accepted = [answer for answer in answers if answer.kind == JOB and answer.status == 202]
-        lost = self._audience.unfinished(accepted, JOBS_DONE)
-        wrong = self._audience.wrong_results([job for job in accepted if job.body["job_id"] not in lost])
+        jobs = self._audience.followed(accepted, JOBS_DONE)
+        lost = [job.job_id for job in jobs if job.document["state"] != JobState.COMPLETED]
+        wrong = [sentence for job in jobs for sentence in job.broken()]
+        wrong += self._audience.wrong_results([a for a in accepted if a.body["job_id"] not in lost])
+        wrong += self._left_behind()
+        back = [a.answered - ended for a in short] + [
+            _finished(job) - ended for job, answer in zip(jobs, accepted, strict=True) if answer.asked < ended
+        ]
         self._report.append(
             Row(
                 fault,
                 injected=1,
                 accepted=len(accepted),
                 lost=len(lost),
-                wrong=len(broken) + len(late) + len(wrong),
-                recovery_seconds=max([0.0, *(answer.answered - ended for answer in short)]),
+                wrong=len(unpromised) + len(late) + len(wrong),
+                recovery_seconds=max([0.0, *back]),
                 answers=len(answers),
                 slowest_seconds=max(answer.seconds for answer in answers),
             )
         )
-        assert not broken, _some("not as promised", broken)
+        assert not unpromised, _some("not as promised", unpromised)
         assert not late, _some("late", late)
         assert well, _some("not well again in time", short[-5:])
         assert not lost, f"jobs that were accepted and not done: {lost}"
-        assert not wrong, f"results that are wrong: {str(wrong)[:1000]}"
+        assert not wrong, f"jobs or results that are wrong: {str(wrong)[:1000]}"
+
+    def _left_behind(self) -> list[str]:
+        """I6."""
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not self.cluster.left_behind(), JOBS_DONE)
+        return [f"I6: left behind: {left}" for left in [self.cluster.left_behind()] if left]
 
     def _is_whole(self, answer: Answer) -> bool:
         return is_whole(answer, self._audience.pages)
@@ -106,3 +121,10 @@ class Trials:
 
 def _some(what: str, answers: list[Answer]) -> str:
     return f"{len(answers)} answers {what}:\n" + "\n".join(map(str, answers[:5]))
+
+
+def _finished(job: Accepted) -> float:
+    """When the job ended by its own account, on this process's clock; it has not been lost."""
+    if (at := job.document["finished_at"]) is None:
+        return 0.0
+    return datetime.fromisoformat(at).timestamp() - time.time() + time.monotonic()

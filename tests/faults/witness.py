@@ -18,14 +18,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from shared.job_states import OPEN, WITH_RESULTS, JobState
+from shared.job_states import WITH_RESULTS, JobState
+from tests.faults.accepted import Accepted
 from tests.faults.bounds import ANSWER
 from tests.faults.cluster import TITLES, Cluster
 from tests.faults.load import Answer, Request, ask
@@ -39,28 +39,6 @@ _BUSY_CHUNKS: Final = 60
 _LEFT_SECONDS: Final = 30.0  # for messages that were delivered twice
 _POLL_SECONDS: Final = 0.2
 _TO_BE_LATER: Final = frozenset({429, 503})  # these say when to come back
-
-
-@dataclass
-class Accepted:
-    """A job that a caller was promised, and what the caller saw of it."""
-
-    job_id: str
-    users: Sequence[UUID]
-    done: list[int] = field(default_factory=list)  # as polled, in order
-    states: list[str] = field(default_factory=list)  # without repeats
-    turn: threading.Lock = field(default_factory=threading.Lock)  # of two looks, the later one must have asked later
-
-    def saw(self, document: dict[str, Any]) -> None:
-        """Note a job document."""
-        self.done.append(document["done"])
-        if self.states[-1:] != [document["state"]]:
-            self.states.append(document["state"])
-
-    @property
-    def ended(self) -> bool:
-        """Whether a terminal state was seen."""
-        return bool(self.states) and self.states[-1] not in OPEN
 
 
 class Witness:
@@ -192,18 +170,12 @@ class Witness:
 
     def _check_job(self, job: Accepted) -> None:
         """I1 to I5, of one job."""
-        complain: Callable[[str], None] = lambda what: self._wrong.append(f"{what}: job {job.job_id}")  # noqa: E731
-        terminal = [state for state in job.states if state not in OPEN]
-        if not terminal:
+        if not job.ended:
             self._lost.add(job.job_id)
             return
-        if terminal != job.states[-1:]:
-            complain(f"I5: states {job.states}")
-        if job.done != sorted(job.done) or job.done[-1] > len(set(job.users)):
-            complain(f"I4: progress {job.done} of {len(set(job.users))}")
-        if terminal[-1] in WITH_RESULTS:
-            for sentence in self._wrong_results(job, terminal[-1]):
-                complain(sentence)
+        self._wrong += job.broken()
+        if job.states[-1] in WITH_RESULTS:
+            self._wrong += [f"{sentence}: job {job.job_id}" for sentence in self._wrong_results(job, job.states[-1])]
 
     def _wrong_results(self, job: Accepted, state: str) -> Iterator[str]:
         pages = list(self._results(job.job_id))
@@ -241,16 +213,6 @@ class Witness:
     def _check_nothing_stays_behind(self) -> None:
         """I6."""
         try:
-            wait_for(lambda: not any(self._left().values()), 0 if self._lost else _LEFT_SECONDS)
+            wait_for(lambda: not self._cluster.left_behind(), 0 if self._lost else _LEFT_SECONDS)
         except AssertionError:
-            self._wrong.append(f"I6: left behind: { {what: count for what, count in self._left().items() if count} }")
-
-    def _left(self) -> dict[str, int]:
-        in_ledger = """
-            SELECT count(*) FILTER (WHERE chunk.state = 'running'),
-                   count(*) FILTER (WHERE chunk.state IN ('waiting', 'queued')
-                                      AND job.state NOT IN ('cancelled', 'expired'))
-              FROM job_chunks AS chunk JOIN jobs AS job USING (job_id)
-        """
-        [(running, unfinished)] = self._cluster.platform.sql("jobs_db", in_ledger)
-        return self._cluster.messages() | {"running chunks": running, "unfinished chunks": unfinished}
+            self._wrong.append(f"I6: left behind: {self._cluster.left_behind()}")
