@@ -44,6 +44,13 @@ class CallbackTarget:
         return cls(scheme, host.removesuffix("."), port or _USUAL_PORTS[scheme], resource)
 
     @property
+    def url(self) -> str:
+        """The address, written in the one way for all that mean the same."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == _USUAL_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.resource}"
+
+    @property
     def encrypted(self) -> bool:
         """True of https."""
         return self.scheme == "https"

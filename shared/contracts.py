@@ -62,8 +62,7 @@ def _instant(value: object) -> object:
 
 
 def _callback_url(value: object) -> object:
-    CallbackTarget.parse(value if isinstance(value, str) else "")
-    return value
+    return CallbackTarget.parse(value if isinstance(value, str) else "").url
 
 
 Id = Annotated[UUID, BeforeValidator(_canonical_uuid)]
@@ -283,5 +282,5 @@ def announcement_document(job: Job) -> AnnouncementDocument:
 
 
 def rfc3339(value: datetime) -> str:
-    """A moment in UTC as it is written in every document."""
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # sessions run in UTC
+    """A moment as it is written in every document, in UTC. value: aware."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

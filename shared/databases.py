@@ -7,6 +7,7 @@ polled against a deadline, so that a server that is stopped or cut off holds a r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -22,7 +23,7 @@ from psycopg2 import extensions, extras
 
 from shared.availability import Availability
 from shared.database_errors import Broken, translated
-from shared.errors import DatabaseUnavailable, PoolExhausted, SlowStatement
+from shared.errors import ConfigurationError, DatabaseUnavailable, PoolExhausted, SlowStatement
 from shared.stall_guard import Sink, StallGuard
 
 Parameters = Mapping[str, Any]
@@ -86,6 +87,11 @@ class Database:
     """A pool of connections to one database: at most so many, each wait bounded, broken ones replaced."""
 
     def __init__(self, name: str, url: str, bounds: Bounds, *, read_only: bool) -> None:
+        """name: as in the setting with its address. Raises ConfigurationError for an address that is none."""
+        try:
+            extensions.parse_dsn(url)
+        except psycopg2.ProgrammingError:  # which shows the address with its password
+            raise ConfigurationError(f"{name.upper()}_URL: not an address of PostgreSQL") from None
         self.name = name
         self.bounds = bounds
         self._url = url
@@ -171,7 +177,8 @@ class Database:
                         session.run("BEGIN", seconds=self.bounds.statement)
                         begun = True
                         self._availability.answered()  # however the block ends
-                        yield session
+                        with self._rolled_back_on_error(session):
+                            yield session
                         session.run("COMMIT", seconds=self.bounds.statement)
                         return
                 except Broken as error:
@@ -180,6 +187,17 @@ class Database:
                         raise _Interrupted(self.name, f"a transaction was broken off: {error.reason}") from error
                     if last_try or self._late(started):
                         raise
+
+    @contextmanager
+    def _rolled_back_on_error(self, session: Session) -> Iterator[None]:
+        """So that refusing something does not cost a connection."""
+        try:
+            yield
+        except Exception:
+            with contextlib.suppress(psycopg2.Error, DatabaseUnavailable):  # then the connection is closed
+                if not session.broken:
+                    session.run("ROLLBACK", seconds=self.bounds.statement)
+            raise
 
     def copy(self, sql: str, sink: Sink) -> None:
         """Stream `COPY (...) TO STDOUT` into `sink`, on a connection of its own. For long reads, such as training.

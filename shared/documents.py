@@ -65,4 +65,11 @@ class DeadLetterDocument(TypedDict):
     reason: Annotated[str, Field(description="what is wrong with it")]
     queue: Annotated[str, Field(description="where it came")]
     received_at: Annotated[Time, Field(description="when it was put aside")]
-    raw: Annotated[str, Field(description="the bytes as they came", json_schema_extra={"contentEncoding": "base64"})]
+    raw: Annotated[
+        str,
+        Field(
+            description="the bytes as they came: on RabbitMQ the body; of more than 65,536 the first 1,024; of a batch "
+            "that met a defect its arguments, as JSON",
+            json_schema_extra={"contentEncoding": "base64"},
+        ),
+    ]

@@ -7,7 +7,8 @@ ServiceError
 ├── JobNotFound               no such job
 ├── ResultsNotReady           the job has no results yet
 ├── ResultsExpired            the job's results were kept for their time and are gone
-├── ResultsNeverCame          the job ended without results (failed or cancelled)
+├── ResultsNeverCame          the job ended without results (failed, cancelled or rejected)
+├── ShareExceeded             one caller has as many users in open jobs as is its share
 ├── ModelRejected             a model failed its checks and was not made current
 ├── NothingToTrainOn          there are no positive interactions
 ├── NotReady                  no titles read, no model trained, or no worker alive: /health/ready says so
@@ -72,7 +73,7 @@ class ResultsExpired(ServiceError):
 
 
 class ResultsNeverCame(ServiceError):
-    """The job ended without results: it failed, was cancelled, expired or rejected."""
+    """The job ended without results: it failed, or was cancelled or rejected."""
 
 
 class ShareExceeded(ServiceError):

@@ -50,10 +50,13 @@ class JobResults:
         self._recommender = recommender
         self._store = store
 
-    def make(self, ref: ChunkRef, attempt: int, user_ids: Sequence[UUID], limit: int) -> ChunkResult:
+    def make(
+        self, ref: ChunkRef, attempt: int, user_ids: Sequence[UUID], limit: int, *, bulk: bool = True
+    ) -> ChunkResult:
         """Compute a chunk's result and keep it as this attempt's: what a worker that came too late wrote is never
-        read. Raises DatabaseUnavailable when anything it needs can't be read."""
-        lists, version = self._recommender.rank_chunk(user_ids)
+        read. bulk: each query may take as long as a chunk's, else as a request's. Raises DatabaseUnavailable when
+        anything it needs can't be read."""
+        lists, version = self._recommender.rank_chunk(user_ids, bulk=bulk)
         result = ChunkResult(version, [ranked[:limit] for ranked in lists])
         self._store.put(ref, attempt, result)
         return result
@@ -65,7 +68,7 @@ class JobResults:
         """
         job = self._with_results(job_id)
         numbers = self._chunks.numbers(job_id, ChunkState.DONE, start=start.chunk_no)
-        return _cut(numbers, start, most, lambda number, part: self._pages(job, number, part))
+        return _cut(numbers, start, most, lambda number, part: self._pages(job, number, part, bulk=False))
 
     def failures(self, job_id: UUID, start: Position, most: int) -> tuple[list[Failure], Position | None]:
         """Up to `most` users who could not be done from `start` on, and where to go on, None at the end.
@@ -88,7 +91,7 @@ class JobResults:
         """
         job = self._with_results(job_id)
         numbers = self._chunks.numbers(job_id, ChunkState.DONE)
-        return (self._pages(job, number, slice(None))[0] for number in numbers)
+        return (self._pages(job, number, slice(None), bulk=True)[0] for number in numbers)
 
     def _ended(self, job_id: UUID) -> Job:
         job = self._jobs.get(job_id)
@@ -106,19 +109,19 @@ class JobResults:
             raise ResultsExpired(f"the results of job {job_id} were kept until {job.expires_at:%Y-%m-%d %H:%M:%SZ}")
         return job
 
-    def _pages(self, job: Job, number: int, part: slice) -> tuple[list[Page], int]:
+    def _pages(self, job: Job, number: int, part: slice, *, bulk: bool) -> tuple[list[Page], int]:
         """The pages of a part of a chunk, and how many users the whole chunk has."""
         ref = ChunkRef(job.job_id, number)
         chunk = self._chunks.get(ref)
         result = self._store.get(ref, chunk.attempt)
         if result is None or len(result.lists) != len(chunk.user_ids):
             _log.info("result of chunk %s of job %s is lost and computed again", number, job.job_id)
-            result = self.make(ref, chunk.attempt, chunk.user_ids, job.limit)
+            result = self.make(ref, chunk.attempt, chunk.user_ids, job.limit, bulk=bulk)
         rankings = {
             user_id: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
             for user_id, ranked in zip(chunk.user_ids[part], result.lists[part], strict=True)
         }
-        pages = self._recommender.render(rankings, limit=job.limit, offset=0, bulk=True)
+        pages = self._recommender.render(rankings, limit=job.limit, offset=0, bulk=bulk)
         return list(pages.values()), len(chunk.user_ids)
 
 

@@ -69,7 +69,7 @@ class Jobs:
 
         With the broker down the job is accepted all the same, and published later. Raises IdempotencyMismatch for the
         same id or key with another order, InvalidRequest for a callback that is not allowed, QueueFull, ShareExceeded,
-        DatabaseUnavailable.
+        JobNotFound when the job that is there is forgotten at this moment, DatabaseUnavailable.
         """
         if order.announce.callback_url is not None:
             self._check_callback(order.announce.callback_url)
@@ -91,7 +91,7 @@ class Jobs:
             found = self._jobs.find_by_key(idempotency_key) if idempotency_key else None
             job = found or self._jobs.get(job_id)
             if job.fingerprint != fingerprint:
-                raise IdempotencyMismatch(f"job {job.job_id} was submitted under this key with another request")
+                raise IdempotencyMismatch("another request was submitted under this key or id")  # perhaps by others
             return job
         self._publish_next(job_id)
         return self._jobs.get(job_id)

@@ -13,7 +13,7 @@ from shared.job_states import ChunkRef
 from shared.ranked_list import RankedList, decode_many, encode_many
 from shared.redis_store import RedisStore
 
-_PREFIX: Final = b"result:2:"  # 1: the format of the value
+_PREFIX: Final = b"result:2:"  # 2: the format of the value
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from shared.errors import BrokerUnavailable
+from shared.errors import BrokerUnavailable, Unavailable
 from shared.publishing import Publishing
 from shared.repositories.chunks import ChunkRepository
 from shared.repositories.jobs import JobRepository
@@ -43,25 +43,30 @@ class Upkeep:
     def round(self, worker: str) -> dict[str, int]:
         """Say that `worker` lives, and do one round: what was done, and how often, without what was not.
 
-        The queue being down keeps nothing else from being done: BrokerUnavailable is raised at the end. Raises
-        DatabaseUnavailable.
+        What fails keeps nothing else from being done: the first failure is raised at the end. Raises
+        DatabaseUnavailable, BrokerUnavailable.
         """
         self._workers.beat(worker)
-        broken: list[BrokerUnavailable] = []
+        broken: list[Unavailable] = []
 
-        def published(publish: Callable[[], int]) -> int:
+        def attempted(step: Callable[[], int]) -> int:
             try:
-                return 0 if broken else publish()
-            except BrokerUnavailable as error:
+                return step()
+            except Unavailable as error:
                 broken.append(error)
                 return 0
 
+        def published(step: Callable[[], int]) -> int:
+            return 0 if any(isinstance(error, BrokerUnavailable) for error in broken) else attempted(step)
+
         done = {
-            "chunks taken from dead workers": self._chunks.end_leases(judge=worker, silence_seconds=self._silence),
-            "jobs expired": self._jobs.expire(),
+            "chunks taken from dead workers": attempted(
+                lambda: self._chunks.end_leases(judge=worker, silence_seconds=self._silence)
+            ),
+            "jobs expired": attempted(self._jobs.expire),
             "chunks published": published(self._publishing.waiting),
             "chunks published again": published(self._publishing.lost),
-            "old jobs removed": self._jobs.remove_old(retention_seconds=self._retention),
+            "old jobs removed": attempted(lambda: self._jobs.remove_old(retention_seconds=self._retention)),
         }
         done = {what: count for what, count in done.items() if count}
         if done:

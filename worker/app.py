@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -15,6 +16,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.nodenames import default_nodename, host_format
 
 from shared import broker
+from shared.errors import DatabaseUnavailable
 from shared.parts import Parts
 from shared.settings import Settings
 from shared.telemetry import configure_logging
@@ -60,7 +62,8 @@ class Worker:
 
     def run(self, *, hostname: str, pulse_file: Path | None = None) -> int:
         """Work until stopped; returns the exit code. hostname: Celery's name for the worker, in which %h is the host.
-        pulse_file: touched while the queue is being read."""
+        pulse_file: touched while the queue is being read. Raises ConfigurationError when jobs_db is newer than this."""
+        self._refuse_newer_ledger()
         self._connect_signals()
         warnings.simplefilter("ignore", CPendingDeprecationWarning)  # Celery's, at each connection that is lost
         self._app.steps["worker"].add(self._after_fork())
@@ -79,6 +82,13 @@ class Worker:
         self._shutdown.finish()
         self._parent.stop()
         return int(worker.exitcode or 0)
+
+    def _refuse_newer_ledger(self) -> None:
+        """Raises ConfigurationError: in the pool's processes, Celery would pass over that."""
+        parts = self._build()
+        with contextlib.suppress(DatabaseUnavailable):
+            parts.ledger.prepare()
+        parts.close()
 
     def _build(self) -> Parts:
         processes = self._settings.worker_concurrency + 1

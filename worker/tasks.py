@@ -6,6 +6,7 @@ not in the ledger yet is put back on the queue.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from shared.contracts import (
     parse,
 )
 from shared.errors import (
+    ConfigurationError,
     DatabaseUnavailable,
     IdempotencyMismatch,
     InvalidRequest,
@@ -70,7 +72,7 @@ def register(
             _accept(parts(), arguments)
         except (QueueFull, ShareExceeded) as error:
             _put_back(task, error, pause_seconds=_FULL_SECONDS)
-        except (DatabaseUnavailable, SoftTimeLimitExceeded) as error:
+        except (ConfigurationError, DatabaseUnavailable, SoftTimeLimitExceeded) as error:
             _put_back(task, error, pause_seconds=settings.retry_pause_seconds)
         except Exception as error:  # a defect; kept out of the queue, where it would come again and again
             _log.exception("message %s could not be accepted", task.request.id)
@@ -119,7 +121,7 @@ def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:
         order = Order(message.user_ids, message.limit, message.deadline, message.announce)
         parts.jobs.submit(order, job_id=job_id, caller=_PUBLISHERS)
     except IdempotencyMismatch as error:
-        _log.warning("a message is ignored: %s", error)
+        _log.warning("a message with the id of job %s is ignored: %s", job_id, error)
     except InvalidRequest as error:
         _log.warning("job %s is rejected: %r", job_id, str(error))
         parts.jobs.reject(job_id, error, _announce(arguments))
@@ -141,7 +143,8 @@ _ANNOUNCED: Final = {"reply_to": TypeAdapter(ReplyQueue), "callback_url": TypeAd
 
 def _put_back(task: Task, error: Exception, *, pause_seconds: float) -> NoReturn:
     _log.info("message %s goes back on the queue: %r", task.request.id, error)
-    time.sleep(pause_seconds)
+    with contextlib.suppress(SoftTimeLimitExceeded):  # which would end in an acknowledgement
+        time.sleep(pause_seconds)
     raise Reject(requeue=True)
 
 

@@ -47,8 +47,9 @@ class JobRepository:
     ) -> bool:
         """Write a job and its chunks, all or nothing. False when its id or key is there already.
 
-        Raises QueueFull and ShareExceeded when with this job more users than that would be in open jobs (a job alone
-        is always taken); DatabaseUnavailable: whether the job was written is then not known.
+        Raises QueueFull and ShareExceeded when with this job more users than that would be in open jobs (a job alone is
+        always taken; those written in the same moment do not see each other); DatabaseUnavailable: whether the job was
+        written is then not known.
         """
         with self._ledger.transaction() as transaction:
             added = transaction.run(

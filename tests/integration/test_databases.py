@@ -19,7 +19,7 @@ from psycopg2 import errors as pg
 from demo.server import free_port
 from demo.servers import Postgres
 from shared.databases import Bounds, Database
-from shared.errors import DatabaseUnavailable, PoolExhausted
+from shared.errors import ConfigurationError, DatabaseUnavailable, PoolExhausted
 from tests.platform import Platform, wait_for
 
 BOUND = 10.0  # s; far above every time-out here, for a slow machine, and far below those of TCP
@@ -367,6 +367,16 @@ def test_an_error_tells_which_database_it_is_and_not_its_password(pool: Callable
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("address", ["postgres:/svc:hunter2@db/jobs", "hunter2"])
+def test_an_address_that_is_none_is_refused_by_the_name_of_its_setting(
+    pool: Callable[..., Database], address: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="SOME_DB_URL: not an address of PostgreSQL") as refusal:
+        pool(url=address)
+    assert "hunter2" not in str(refusal.value)
+    assert refusal.value.__suppress_context__
+
+
 @pytest.mark.parametrize(
     ("part", "value"), [("dbname", "of_nobody"), ("user", "nobody"), ("password", "wrong")], ids=lambda value: value
 )
@@ -429,6 +439,14 @@ def test_a_transaction_that_fails_is_rolled_back_and_gives_its_connection_back(
     with database.transaction(), database.transaction():
         pass
     assert database.fetch("SELECT 1") == [(1,)]
+
+
+def test_refusing_something_in_a_transaction_does_not_cost_a_connection(pool: Callable[..., Database]) -> None:
+    database = pool(connections=1)
+    [(first,)] = database.fetch("SELECT pg_backend_pid()")
+    with pytest.raises(LookupError), database.transaction():
+        raise LookupError
+    assert database.fetch("SELECT pg_backend_pid()") == [(first,)]
 
 
 # What sessions are like.

@@ -90,6 +90,21 @@ def test_a_message_that_cannot_be_put_back_frees_its_slot_and_comes_again(
     assert messages.pop().headers["id"] == first.headers["id"]
 
 
+def test_what_redis_neither_noted_nor_takes_back_is_put_back_when_it_has_room(
+    connection: Connection, messages: list[Any], broker: redis.Redis
+) -> None:
+    broker.lpush(QUEUE, message({"job_id": str(uuid4()), "user_ids": []}))
+    broker.config_set("maxmemory", 1)
+    wait_for(lambda: drain(connection) or messages, 10)
+    messages.pop().reject(requeue=True)
+    assert (broker.llen(QUEUE), broker.hlen("unacked")) == (0, 0)  # this process alone has it
+    broker.config_set("maxmemory", 0)
+    connection.transport.cycle.maybe_restore_messages()  # as every few seconds
+    wait_for(lambda: drain(connection) or messages, 10)
+    messages.pop().ack()
+    assert (broker.llen(QUEUE), broker.hlen("unacked")) == (0, 0)
+
+
 def test_an_acknowledgement_that_redis_did_not_take_frees_the_slot(
     connection: Connection, messages: list[Any], broker: redis.Redis
 ) -> None:
@@ -113,6 +128,7 @@ def test_an_acknowledgement_that_redis_did_not_take_frees_the_slot(
         (kombu_redis.QoS.reject, "747a02434344"),
         (kombu_redis.QoS.restore_by_tag, "58e161d81b6f"),
         (kombu_redis.QoS.restore_unacked, "8954efef014d"),
+        (kombu_redis.QoS.restore_visible, "d4a4a40a3eaf"),
         (kombu_redis.Transport._deliver, "799e242f3ec5"),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),

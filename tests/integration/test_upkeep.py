@@ -12,7 +12,7 @@ import redis
 
 from demo.servers import Valkey
 from shared.contracts import WORK_QUEUE
-from shared.errors import BrokerUnavailable, InvalidRequest, JobNotFound
+from shared.errors import BrokerUnavailable, InvalidRequest, JobNotFound, SlowStatement
 from shared.job_states import Announce, ChunkRef, Job, JobState, Order
 from shared.migrations import steps
 from shared.parts import Parts
@@ -96,6 +96,19 @@ class TestLostMessages:
             pass_time(platform, 10, "job_chunks.due_at")
             parts.upkeep.round(JUDGE)
         assert parts.jobs.get(job.job_id).state == JobState.EXPIRED
+
+    def test_a_step_that_takes_too_long_keeps_no_other_from_being_done(
+        self, platform: Platform, parts: Parts, job: Job, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def too_long() -> int:
+            raise SlowStatement("jobs_db", "no answer within 2 s")
+
+        monkeypatch.setattr(parts.upkeep._publishing, "waiting", too_long)
+        pass_time(platform, 100, "job_chunks.due_at")
+        with pytest.raises(SlowStatement):
+            parts.upkeep.round(JUDGE)
+        with redis.Redis.from_url(platform.broker_url) as queue:
+            assert queue.llen(WORK_QUEUE) == 6  # the three that had been lost were published again
 
     def test_any_number_of_workers_publish_each_chunk_once(self, platform: Platform, parts: Parts, job: Job) -> None:
         pass_time(platform, 31, "job_chunks.due_at")

@@ -150,7 +150,10 @@ class TestTheVectors:
         replayed.broker.put(QUEUE, raw)
         wait_for(lambda: len(replayed.broker.dead(QUEUE)) > count)
         letter = replayed.broker.dead(QUEUE)[0]
-        assert letter["reason"] == f"message: {len(raw)} bytes are more than {MOST_BYTES}; here are the first {KEPT}"
+        size = f"{len(raw)} bytes"
+        assert (
+            letter["reason"] == f"message: {size} are more than {MOST_BYTES}; of its {size} here are the first {KEPT}"
+        )
         assert base64.b64decode(letter["raw"]) == raw[:KEPT]
         assert replayed.worker.process.running
 

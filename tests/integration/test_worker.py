@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ import pytest
 import redis
 from celery import Celery
 
+from demo.process import Process
 from demo.servers import Postgres, Valkey
 from shared.contracts import BATCH_TASK, QUEUE, WORK_QUEUE
 from shared.job_states import Job, JobState, Order
@@ -199,6 +201,29 @@ def kill_pool(worker: WorkerProcess) -> None:
     wait_for(lambda: len(set(worker.pool()) - set(victims)) == len(victims))
 
 
+def test_a_batch_outlives_the_time_limit_of_its_pause_before_it_goes_back(
+    platform: Platform, parts: Parts, log: Path
+) -> None:
+    """The soft limit, 1.5 s here, ends the pause and not the message."""
+    job_id = uuid4()
+    with WorkerProcess(platform, log, lease_seconds=2, retry_pause_seconds=30) as worker:
+        with platform.down("jobs_db"):
+            publish(platform, job_id)
+            wait_for(lambda: worker.log().count("goes back on the queue") >= 2, 20)  # it came again
+        wait_for(lambda: is_over(parts, job_id), 60)
+
+
+def test_a_worker_older_than_the_ledger_does_not_start(platform: Platform, parts: Parts, log: Path) -> None:
+    platform.sql("jobs_db", "INSERT INTO schema_version VALUES (99)")
+    try:
+        worker = Process([Path(sys.executable), "-m", "worker", "run"], log=log, environment=platform.environment())
+        assert worker.wait(30) == 1
+        assert "worker: " in worker.log_tail()
+        assert "schema version 99" in worker.log_tail()
+    finally:
+        platform.sql("jobs_db", "DELETE FROM schema_version WHERE version = 99")
+
+
 class TestProcessesThatDie:
     def test_a_chunk_whose_process_is_killed_is_done_again_at_once(
         self, platform: Platform, parts: Parts, staying: WorkerProcess
@@ -274,7 +299,7 @@ class TestProcessesThatDie:
         job = submit(parts)
         wait_for(lambda: is_over(parts, job.job_id))
         publish(platform, job.job_id)
-        wait_for(lambda: f"job {job.job_id} was submitted under this key" in staying.log())
+        wait_for(lambda: f"a message with the id of job {job.job_id} is ignored" in staying.log())
         assert is_over(parts, job.job_id)
 
     def test_a_lost_connection_to_the_broker_does_not_end_a_chunk_or_cost_a_slot(

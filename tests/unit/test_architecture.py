@@ -81,7 +81,8 @@ gateway.routes.*                -> flask werkzeug gateway.rendering gateway.rout
                                    shared.recommender
 
 worker                          ->
-worker.app                      -> celery shared.broker shared.parts shared.settings shared.telemetry worker.*
+worker.app                      -> celery shared.broker shared.errors shared.parts shared.settings
+                                   shared.telemetry worker.*
 worker.tasks                    -> celery orjson pydantic shared.contracts shared.errors shared.job_states
                                    shared.parts worker.guard.dead_letters worker.training.*
 worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts

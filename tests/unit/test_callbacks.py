@@ -171,3 +171,19 @@ def test_what_is_no_ip_address_is_not_taken_for_one(address: str) -> None:
 )
 def test_an_address_is_taken_apart_as_it_is_called(url: str, target: CallbackTarget) -> None:
     assert CallbackTarget.parse(url) == target
+
+
+@pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        ("https://hooks.example.com/done", "https://hooks.example.com/done"),
+        ("https://HOOKS.example.com.:0443/done?a=b#c", "https://hooks.example.com/done?a=b"),
+        ("http://hooks.example.com:80", "http://hooks.example.com/"),
+        ("http://hooks.example.com:443/", "http://hooks.example.com:443/"),
+        ("https://[2600::1]:8443?x", "https://[2600::1]:8443/?x"),
+    ],
+)
+def test_addresses_that_mean_the_same_are_written_the_same(url: str, written: str) -> None:
+    """So that a receiver is known as one, however its address is spelt."""
+    assert CallbackTarget.parse(url).url == written
+    assert CallbackTarget.parse(written) == CallbackTarget.parse(url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from shared.contracts import (
     TrainMessage,
     UserPath,
     parse,
+    rfc3339,
 )
 from shared.errors import InvalidRequest
 
@@ -278,6 +279,11 @@ def test_more_users_than_allowed_are_refused_with_the_number_allowed() -> None:
     [problem] = refusal(BatchRequest, data, most_users=1).problems
     assert (problem.field, problem.allowed) == ("user_ids", "1 to 1 users")
     assert "2 users are too many" in problem.message
+
+
+def test_a_moment_has_four_digits_for_its_year_and_is_in_utc() -> None:
+    assert rfc3339(datetime(1, 1, 1, tzinfo=UTC)) == "0001-01-01T00:00:00.000000Z"
+    assert rfc3339(datetime(2026, 11, 23, 6, tzinfo=timezone(timedelta(hours=2)))) == "2026-11-23T04:00:00.000000Z"
 
 
 def test_a_parsed_contract_never_changes() -> None:

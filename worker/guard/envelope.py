@@ -112,6 +112,7 @@ _AMQPS_NAMES: Final = {
 _JSON: Final = "application/json"
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 _Name = Annotated[str, Field(min_length=1, max_length=255)]
+_Id = Annotated[str, Field(pattern=r"^[ -~]{1,255}$")]  # it is logged
 _Utf8 = Annotated[Literal["utf-8"], BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)]
 
 
@@ -121,7 +122,7 @@ class _Part(BaseModel):
 
 class _Headers(_Part):
     task: _Name
-    id: _Name
+    id: _Id
     eta: Any = None
     expires: Instant | None = None
     compression: Any = None

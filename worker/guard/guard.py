@@ -11,7 +11,8 @@ from typing import Final
 from worker.guard.dead_letters import DeadLetters
 from worker.guard.envelope import Refused, TaskMessage
 
-_KEPT_OF_OVERSIZED: Final = 1024  # bytes
+_KEPT_WHOLE: Final = 65_536  # bytes of a message; thousands of them are kept, in the broker's memory
+_KEPT_OF_LARGER: Final = 1024  # bytes
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +37,7 @@ class Guard:
         """What `read` understands of a message. Raises NotAdmitted, whatever else is raised underneath."""
         size, most = len(raw), self._most_bytes
         if size > most:
-            raw = raw[:_KEPT_OF_OVERSIZED]
-            reason = f"message: {size} bytes are more than {most}; here are the first {_KEPT_OF_OVERSIZED}"
+            reason = f"message: {size} bytes are more than {most}"
         else:
             try:
                 return read()
@@ -46,4 +46,6 @@ class Guard:
             except Exception as error:  # our own mistake; it must not end the worker either
                 _log.exception("a message on %s could not be read", queue)
                 reason = f"message: {type(error).__name__} while it was read; the worker's log has the details"
+        if size > _KEPT_WHOLE:
+            raw, reason = raw[:_KEPT_OF_LARGER], f"{reason}; of its {size} bytes here are the first {_KEPT_OF_LARGER}"
         raise NotAdmitted(kept=self._dead_letters.put(queue, raw, reason))

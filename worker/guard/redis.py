@@ -30,6 +30,7 @@ class QoS(_RedisQoS):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._unnoted: dict[str, Any] = {}
+        self._nowhere: list[Any] = []  # to be put back as soon as Redis takes them
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Deliver a message even when Redis, out of memory or reach, does not note it."""
@@ -62,7 +63,22 @@ class QoS(_RedisQoS):  # type: ignore[misc]
         if message is None:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
         else:
-            self.channel._put(message.delivery_info["routing_key"], message._raw)
+            self._nowhere.append(message)
+            self._put_back()
+
+    def restore_visible(self, *arguments: Any, **keywords: Any) -> Any:
+        """What kombu does every few seconds."""
+        self._put_back()
+        return super().restore_visible(*arguments, **keywords)
+
+    def _put_back(self) -> None:
+        try:
+            while self._nowhere:
+                message = self._nowhere[-1]
+                self.channel._put(message.delivery_info["routing_key"], message._raw)
+                self._nowhere.pop()
+        except self._troubles as error:
+            _log.error("Redis does not take back %s messages; they are tried again: %s", len(self._nowhere), error)
 
     @property
     def _troubles(self) -> tuple[type[Exception], ...]:

@@ -6,7 +6,7 @@ ALTER TABLE jobs
     DROP CONSTRAINT jobs_total_check,
     ALTER COLUMN problem TYPE jsonb USING  -- {"kind", "detail", "fields": [{"field", "message", "allowed"}]}
         CASE WHEN problem IS NOT NULL THEN jsonb_build_object('kind', 'job-failed', 'detail', problem) END,
-    ADD COLUMN caller       text,          -- whose share of the queue it takes; NULL: it came over the queue
+    ADD COLUMN caller       text,          -- whose share of the queue it takes
     ADD COLUMN deadline     timestamptz NOT NULL DEFAULT now() + interval '1 day',
     ADD COLUMN reply_to     text,          -- queue that is told of the end
     ADD COLUMN callback_url text;          -- address that is told of the end
@@ -41,6 +41,8 @@ ALTER TABLE job_chunks
 
 -- What the reconciler and a job's publishing look for.
 CREATE INDEX job_chunks_open ON job_chunks (job_id, state, due_at) WHERE state IN ('waiting', 'queued', 'running');
+
+CREATE INDEX job_chunks_waiting ON job_chunks (job_id) WHERE state = 'waiting';
 
 -- Who was heard of without a break for long enough may judge who is silent.
 ALTER TABLE workers ADD COLUMN awake_since timestamptz NOT NULL DEFAULT now();
