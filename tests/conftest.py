@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+import trustme
 
 from demo.client import Client
 from demo.databases import load_sample
@@ -16,7 +18,9 @@ from demo.movielens import Sample, read_movielens
 from demo.process import Process
 from demo.server import free_port
 from demo.servers import Postgres, Valkey
+from tests.on_rabbitmq import OnRabbitMQ
 from tests.platform import Platform
+from tests.rabbitmq import RabbitMQ
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +55,38 @@ def platform(shared_platform: Platform, tmp_path: Path) -> Iterator[Platform]:
 def movielens() -> Sample:
     """MovieLens as the demo loads it."""
     return read_movielens()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who has signed the servers' certificates."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """RabbitMQ, where it is installed."""
+    directory = tmp_path_factory.mktemp("rabbitmq") / "data"
+    with RabbitMQ(directory, certificate=authority.issue_cert("127.0.0.1")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shared_on_rabbitmq(
+    postgres: Postgres, valkey: Valkey, rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OnRabbitMQ]:
+    folder = tmp_path_factory.mktemp("on_rabbitmq")
+    platform = Platform(postgres, valkey, folder / "models", prefix=f"rabbitmq_{uuid4().hex}_", redis_db=12)
+    service = OnRabbitMQ(platform, rabbitmq, folder)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def on_rabbitmq(shared_on_rabbitmq: OnRabbitMQ) -> Iterator[OnRabbitMQ]:
+    """The service on RabbitMQ, whose worker survives every test."""
+    yield shared_on_rabbitmq
+    assert shared_on_rabbitmq.worker.process.running, shared_on_rabbitmq.worker.process.log_tail()
 
 
 @dataclass

@@ -66,7 +66,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         if (file := config.getoption("--faults-json", default=None)) is not None:
             write_json(rows, file)
         if (file := config.getoption("--faults-markdown", default=None)) is not None:
-            if exitstatus or terminalreporter.stats.get("deselected"):
+            if exitstatus or any(map(terminalreporter.stats.get, ("deselected", "skipped"))):
                 terminalreporter.write_line(f"{file} is left as it was: it takes a whole run in which nothing failed")
             else:
                 write_markdown(rows, file, seed=seed)

@@ -37,6 +37,7 @@ from tests.platform import Platform, wait_for
 GUIDE = Guide("INTEGRATION.md")
 LANGUAGES = ("python", "javascript", "java")
 PROGRAMS = ("recommend", "batch", "job")
+UNREAD = 15  # a database of the broker's server that no worker reads
 
 
 # The examples.
@@ -206,6 +207,20 @@ class TestPublishers:
         done = publisher.run(str(uuid4()), BROKER_URL=f"redis://127.0.0.1:{free_port()}/0")
         assert (done.returncode, done.stdout) == (1, "")
         assert "did not take" in done.stderr
+
+    def test_a_broker_that_is_no_redis_is_refused_before_anything_is_published(self, publisher: Publisher) -> None:
+        done = publisher.run(str(uuid4()), BROKER_URL=f"amqp://127.0.0.1:{free_port()}//")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "error: BROKER_URL must start with redis://" in done.stderr
+
+    def test_a_message_that_nobody_takes_is_to_be_published_again(self, service: Service, publisher: Publisher) -> None:
+        broker_url, job_id = f"{service.platform.broker_url.rpartition('/')[0]}/{UNREAD}", str(uuid4())
+        with redis.Redis.from_url(broker_url) as broker:
+            done = publisher.run(service.sample.users[0].id, BROKER_URL=broker_url, JOB_ID=job_id, APPEARS_SECONDS="1")
+            assert (done.returncode, done.stdout) == (1, "")
+            assert f"error: not taken within 1 s; publish again with JOB_ID={job_id}, which is safe" in done.stderr
+            assert broker.llen(QUEUE) == 1
+            broker.flushdb()
 
     def test_without_users_the_usage_is_shown(self, publisher: Publisher) -> None:
         done = publisher.run()

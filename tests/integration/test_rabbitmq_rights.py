@@ -12,14 +12,17 @@ import pytest
 from amqp.exceptions import AccessRefused
 from celery import Celery
 from kombu import Connection
+from kombu.entity import PERSISTENT_DELIVERY_MODE
 
 from shared import broker
 from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, WORK_QUEUE
 from shared.errors import BrokerUnavailable
 from shared.job_states import ChunkRef
+from tests.examples import Examples
 from tests.guides import DOCS, Guide, names, table
 from tests.platform import Platform
 from tests.rabbitmq import OPTIONS, RabbitMQ
+from worker.guard.envelope import read_amqp
 
 FILE: Final = DOCS / "messages" / "rabbitmq.json"
 DEFINITIONS: Final[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
@@ -130,6 +133,23 @@ def test_a_publisher_can_publish_and_hear_of_the_end(server: RabbitMQ, platform:
     before = server.waiting(QUEUE)
     publisher(url(server, PUBLISHER), platform)
     assert server.waiting(QUEUE) == before + 2
+
+
+def test_the_example_publishes_a_batch_and_is_told_when_it_may_not(server: RabbitMQ) -> None:
+    user, job_id = uuid4(), str(uuid4())
+    with server.channel() as channel:
+        channel.queue_purge(QUEUE)
+    example = Examples("python", {"BROKER_URL": url(server, PUBLISHER), "LIMIT": "3"})
+    assert example.lines("publish_rabbitmq", user, JOB_ID=job_id) == [f"job {job_id}, published"]
+    message = server.take(QUEUE)
+    assert message.properties["delivery_mode"] == PERSISTENT_DELIVERY_MODE
+    batch = read_amqp(QUEUE, message.properties, message.body.encode())
+    assert batch.task == BATCH_TASK
+    assert batch.arguments == {"job_id": job_id, "user_ids": [str(user)], "limit": 3}
+    for another in (url(server, f"{PUBLISHER} without write"), url(server, PUBLISHER).replace("choose", "guess")):
+        done = example.run("publish_rabbitmq", user, BROKER_URL=another)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "error: the queue did not take the message: " in done.stderr
 
 
 FORBIDDEN: Final[dict[str, Callable[[Any], Any]]] = {

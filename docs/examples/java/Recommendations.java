@@ -43,17 +43,19 @@ public class Recommendations {
                java Recommendations.java job|publish - < FILE      one user id to a line
 
         ML_SERVICE_URL   the service (http://127.0.0.1:8000)
-        BROKER_URL       the service's broker (redis://127.0.0.1:6379/1)
+        BROKER_URL       publish: the broker, a Redis (redis://127.0.0.1:6379/1)
         LIMIT            titles per user (10)
         IDEMPOTENCY_KEY  job: the submission's name (a new one); under the same name it is the same job
-        JOB_ID           publish: the job's id, a UUID (a new one); with the same id it is the same job""";
+        JOB_ID           publish: the job's id, a UUID (a new one); with the same id it is the same job
+        APPEARS_SECONDS  publish: longest wait for a worker to take the message (60)""";
 
     static final String SERVICE = setting("ML_SERVICE_URL", "http://127.0.0.1:8000").replaceAll("/+$", "");
     static final String BROKER = setting("BROKER_URL", "redis://127.0.0.1:6379/1");
     static final int LIMIT = Integer.parseInt(setting("LIMIT", "10"));
     static final Duration ANSWER = Duration.ofSeconds(30); // longest wait for an answer
     static final long JOB_SECONDS = 600; // longest wait for a job to end
-    static final long APPEARS_SECONDS = 30; // longest wait for a worker to take a message
+    /** Longest wait for a worker to take a message. */
+    static final long APPEARS_SECONDS = Long.parseLong(setting("APPEARS_SECONDS", "60"));
     static final long LISTEN_SECONDS = 5; // before a published job is asked for
     static final HttpClient HTTP =
         HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(5)).build();
@@ -243,8 +245,11 @@ public class Recommendations {
             try {
                 answer = call("GET", path, null);
             } catch (Refused refused) {
-                boolean early = listener != null && secondsSince(started) < APPEARS_SECONDS;
-                if (!(early && refused.status == 404)) throw refused;
+                if (listener == null || refused.status != 404) throw refused;
+                if (secondsSince(started) > APPEARS_SECONDS) {
+                    String again = "publish again with JOB_ID=" + path.replaceAll(".*/", "") + ", which is safe";
+                    throw new Refused(404, "not taken within " + APPEARS_SECONDS + " s; " + again);
+                }
                 listener.listen(2000);
                 continue;
             }

@@ -10,7 +10,7 @@ export const LIMIT = Number(process.env.LIMIT ?? 10); // titles per user
 const ANSWER_MS = 30_000; // longest wait for an answer
 const RESULTS_MS = 600_000; // longest wait for all results
 const JOB_MS = 600_000; // longest wait for a job to end
-const APPEARS_MS = 30_000; // longest wait for a worker to take a message
+const APPEARS_MS = 1000 * (process.env.APPEARS_SECONDS ?? 60); // longest wait for a worker to take a message
 const LISTEN_MS = 5000; // before a published job is asked for
 
 /** The service said no, or gave no answer (status 0). */
@@ -86,7 +86,11 @@ export async function follow(path, listen) {
     try {
       answer = await call("GET", path);
     } catch (error) {
-      if (!(listen && error.status === 404 && Date.now() - started < APPEARS_MS)) throw error;
+      if (!listen || error.status !== 404) throw error;
+      if (Date.now() - started > APPEARS_MS) {
+        const again = `publish again with JOB_ID=${path.split("/").at(-1)}, which is safe`;
+        throw new Refused(404, `not taken within ${APPEARS_MS / 1000} s; ${again}`);
+      }
       await listen(2000);
       continue;
     }

@@ -17,7 +17,7 @@ SERVICE = os.environ.get("ML_SERVICE_URL", "http://127.0.0.1:8000").rstrip("/")
 LIMIT = int(os.environ.get("LIMIT", "10"))  # titles per user
 TIMEOUT = 30  # seconds without a byte from the service
 JOB_SECONDS = 600  # longest wait for a job to end
-APPEARS_SECONDS = 30  # longest wait for a worker to take a message
+APPEARS_SECONDS = float(os.environ.get("APPEARS_SECONDS", "60"))  # longest wait for a worker to take a message
 LISTEN_SECONDS = 5  # before a published job is asked for
 
 
@@ -97,8 +97,11 @@ def follow(path: str, listen: Callable[[float], object] | None = None) -> dict[s
         try:
             headers, job = call("GET", path)
         except Refused as refused:
-            if not (listen and refused.status == 404 and waited < APPEARS_SECONDS):
+            if not listen or refused.status != 404:
                 raise
+            if waited > APPEARS_SECONDS:
+                again = f"publish again with JOB_ID={path.rpartition('/')[2]}, which is safe"
+                raise Refused(404, f"not taken within {APPEARS_SECONDS:g} s; {again}") from None
             listen(2)
             continue
         if said != (said := f"{job['state']}: {job['done']} of {job['total']} users"):

@@ -5,10 +5,11 @@ usage: python replay.py USER_ID [VECTORS]
 
 Needs redis: pip install redis
 
-USER_ID         a user that the service knows
-VECTORS         the file (../../messages/vectors.json)
-BROKER_URL      the service's broker (redis://127.0.0.1:6379/1)
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
+USER_ID          a user that the service knows
+VECTORS          the file (../../messages/vectors.json)
+BROKER_URL       the broker, a Redis (redis://127.0.0.1:6379/1)
+ML_SERVICE_URL   the service (http://127.0.0.1:8000)
+APPEARS_SECONDS  longest wait for a worker to take the messages (60)
 """
 
 from __future__ import annotations

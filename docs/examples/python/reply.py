@@ -9,6 +9,8 @@ import redis
 from client import Refused
 
 BROKER = os.environ.get("BROKER_URL", "redis://127.0.0.1:6379/1")
+if not BROKER.startswith(("redis://", "rediss://")):
+    sys.exit("error: BROKER_URL must start with redis:// or rediss://; for RabbitMQ see publish_rabbitmq.py")
 
 
 # region: listen

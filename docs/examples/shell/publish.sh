@@ -8,18 +8,19 @@ usage: sh publish.sh USER_ID...
 
 Needs redis-cli or valkey-cli, and curl.
 
-BROKER_URL      the service's broker (redis://127.0.0.1:6379/1); whoever may list this machine's processes can read it
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles per user (10)
-JOB_ID          the job's id, a UUID (a new one); published again with the same id, it is the same job
+BROKER_URL       the broker, a Redis (redis://127.0.0.1:6379/1); whoever may list this machine's processes can read it
+ML_SERVICE_URL   the service (http://127.0.0.1:8000)
+LIMIT            titles per user (10)
+JOB_ID           the job's id, a UUID (a new one); published again with the same id, it is the same job
+APPEARS_SECONDS  longest wait for a worker to take the message (60)
 TEXT
   exit 2
 }
 
 : "${BROKER_URL:=redis://127.0.0.1:6379/1}" "${ML_SERVICE_URL:=http://127.0.0.1:8000}" "${LIMIT:=10}"
+: "${APPEARS_SECONDS:=60}"
 SERVICE=${ML_SERVICE_URL%/}
-JOB_SECONDS=600    # longest wait for a job to end
-APPEARS_SECONDS=30 # longest wait for a worker to take a message
+JOB_SECONDS=600 # longest wait for a job to end
 CLIENT=$(command -v redis-cli || command -v valkey-cli)
 TIMEOUT=$(command -v timeout && echo 10) # s for one command to the broker; a system without timeout(1) has no bound
 
@@ -79,7 +80,10 @@ follow() {
 *}
     case $status in
       200) ;;
-      404) [ "$waited" -lt "$APPEARS_SECONDS" ] || fail "$job" ;;
+      404)
+        [ "$waited" -le "$APPEARS_SECONDS" ] ||
+          fail "not taken within $APPEARS_SECONDS s; publish again with JOB_ID=$JOB_ID, which is safe"
+        ;;
       503) ;;
       *) fail "$job" ;;
     esac
@@ -104,6 +108,7 @@ listen() {
 # end
 
 [ -n "$CLIENT" ] || fail 'redis-cli or valkey-cli is needed'
+case $BROKER_URL in redis://* | rediss://*) ;; *) fail 'BROKER_URL must start with redis:// or rediss://' ;; esac
 case $1 in
   -) [ $# -eq 1 ] && users=$(cat) ;;
   -* | '') users= ;;
