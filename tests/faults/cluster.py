@@ -106,7 +106,7 @@ class Cluster:
 
     def _stop_processes(self) -> None:
         for process in (*self.workers.values(), self.gateway):
-            process.stop()
+            process.kill()
 
     def undisturbed(self, user: UUID) -> dict[str, Any]:
         """The page that this user gets from a job when nothing is wrong, as callers see it."""

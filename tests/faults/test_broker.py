@@ -62,6 +62,7 @@ def test_redis_stands_still(cluster: Cluster, report: list[Row]) -> None:
         until = time.monotonic() + 12
         while time.monotonic() < until:
             assert witness.submit(cluster.users[:20]).status == 202
+            time.sleep(0.5)  # nothing waits for what is known to be down, and all of it is to be done afterwards
         cluster.valkey.resume()
         recovery = witness.wait_for_end()
         witness.check("SIGSTOP of Redis for 12 s", injected=1, recovery=recovery, bound=bounds.BROKER_BACK)
