@@ -50,13 +50,10 @@ class JobResults:
         self._recommender = recommender
         self._store = store
 
-    def make(
-        self, ref: ChunkRef, attempt: int, user_ids: Sequence[UUID], limit: int, *, bulk: bool = True
-    ) -> ChunkResult:
+    def make(self, ref: ChunkRef, attempt: int, user_ids: Sequence[UUID], limit: int) -> ChunkResult:
         """Compute a chunk's result and keep it as this attempt's: what a worker that came too late wrote is never
-        read. bulk: each query may take as long as a chunk's, else as a request's. Raises DatabaseUnavailable when
-        anything it needs can't be read."""
-        lists, version = self._recommender.rank_chunk(user_ids, bulk=bulk)
+        read. Raises DatabaseUnavailable when anything it needs can't be read."""
+        lists, version = self._recommender.rank_chunk(user_ids)
         result = ChunkResult(version, [ranked[:limit] for ranked in lists])
         self._store.put(ref, attempt, result)
         return result
@@ -110,13 +107,14 @@ class JobResults:
         return job
 
     def _pages(self, job: Job, number: int, part: slice, *, bulk: bool) -> tuple[list[Page], int]:
-        """The pages of a part of a chunk, and how many users the whole chunk has."""
+        """The pages of a part of a chunk, and how many users the whole chunk has. bulk: reading titles may take as long
+        as a chunk's queries, else as a request's."""
         ref = ChunkRef(job.job_id, number)
         chunk = self._chunks.get(ref)
         result = self._store.get(ref, chunk.attempt)
         if result is None or len(result.lists) != len(chunk.user_ids):
             _log.info("result of chunk %s of job %s is lost and computed again", number, job.job_id)
-            result = self.make(ref, chunk.attempt, chunk.user_ids, job.limit, bulk=bulk)
+            result = self.make(ref, chunk.attempt, chunk.user_ids, job.limit)
         rankings = {
             user_id: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
             for user_id, ranked in zip(chunk.user_ids[part], result.lists[part], strict=True)

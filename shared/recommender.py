@@ -82,14 +82,13 @@ class Recommender:
         }
         return self.render(rankings, limit=limit, offset=offset)
 
-    def rank_chunk(self, user_ids: Sequence[UUID], *, bulk: bool) -> tuple[list[RankedList], str | None]:
+    def rank_chunk(self, user_ids: Sequence[UUID]) -> tuple[list[RankedList], str | None]:
         """Lists for a job's chunk, in the order given, and the model's version. The cache is left to single users.
-        bulk: each query may take as long as a chunk's, else as a request's.
 
         A job waits rather than be degraded: raises DatabaseUnavailable when anything can't be read.
         """
         snapshot = self._snapshot()
-        ranked, _ = self._rank(user_ids, snapshot, bulk=bulk)
+        ranked, _ = self._rank(user_ids, snapshot, bulk=True)
         return [ranked[user_id] for user_id in user_ids], snapshot.model_version
 
     def render(

@@ -117,8 +117,8 @@ class OnRabbitMQ:
         return count
 
 
-def arguments(stage: OnRabbitMQ, **changes: Any) -> dict[str, Any]:
-    return {"job_id": str(uuid4()), "user_ids": [str(user) for user in stage.users]} | changes
+def arguments(on_rabbitmq: OnRabbitMQ, **changes: Any) -> dict[str, Any]:
+    return {"job_id": str(uuid4()), "user_ids": [str(user) for user in on_rabbitmq.users]} | changes
 
 
 def with_celery(url: str, arguments: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import secrets
@@ -86,9 +85,12 @@ class Worker:
     def _refuse_newer_ledger(self) -> None:
         """Raises ConfigurationError: in the pool's processes, Celery would pass over that."""
         parts = self._build()
-        with contextlib.suppress(DatabaseUnavailable):
+        try:
             parts.ledger.prepare()
-        parts.close()
+        except DatabaseUnavailable as error:
+            _log.warning("%s", error)
+        finally:
+            parts.close()
 
     def _build(self) -> Parts:
         processes = self._settings.worker_concurrency + 1

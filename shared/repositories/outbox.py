@@ -34,18 +34,14 @@ class OutboxRepository:
         self._ledger = ledger
 
     def take_waiting(self, *, window: int, republish_seconds: float, job_id: UUID | None = None) -> list[ChunkRef]:
-        """Take chunks that may be put on the queue: of each open job so many that about `window` of its chunks are
-        on the queue or being worked on: workers that take at the same moment do not see each other. They count as
-        queued from here on. job_id: of this job alone. Raises
-        DatabaseUnavailable.
-        """
+        """Take chunks that may be put on the queue: of each open job so many that about `window` of its chunks are on
+        the queue or being worked on (workers that take at the same moment do not see each other). They count as queued
+        from here on. job_id: of this job alone. Raises DatabaseUnavailable."""
         rows = self._ledger.run(
             f"""
             WITH due AS (
                 SELECT chunk.job_id, chunk.chunk_no
-                  FROM (SELECT DISTINCT job_id FROM job_chunks
-                         WHERE state = 'waiting' AND (%(job_id)s::uuid IS NULL OR job_id = %(job_id)s)) AS open
-                  JOIN jobs AS job USING (job_id),
+                  FROM jobs AS job,
                        LATERAL (SELECT %(window)s - count(*) AS room FROM job_chunks AS busy
                                  WHERE busy.job_id = job.job_id AND busy.state IN ('queued', 'running')) AS turn,
                        LATERAL (SELECT waiting.job_id, waiting.chunk_no FROM job_chunks AS waiting
@@ -55,6 +51,8 @@ class OutboxRepository:
                                  LIMIT greatest(turn.room, 0)
                                    FOR UPDATE SKIP LOCKED) AS chunk
                  WHERE job.state IN ('accepted', 'running') AND job.deadline > clock_timestamp()
+                   AND (%(job_id)s::uuid IS NULL OR job.job_id = %(job_id)s)
+                   AND job.job_id IN (SELECT job_id FROM job_chunks WHERE state = 'waiting')
                  LIMIT %(most)s
             ) {_QUEUED}
             """,

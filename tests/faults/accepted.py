@@ -36,7 +36,7 @@ class Accepted:
 
     def broken(self) -> Iterator[str]:
         """What was seen of it and should never be: I4 and I5 of docs/RELIABILITY.md."""
-        if [state for state in self.states if state not in OPEN] != self.states[-1:]:
+        if self.ended and [state for state in self.states if state not in OPEN] != self.states[-1:]:
             yield f"I5: states {self.states}: job {self.job_id}"
         if self.done != sorted(self.done) or self.done[-1] > len(set(self.users)):
             yield f"I4: progress {self.done} of {len(set(self.users))}: job {self.job_id}"

@@ -7,6 +7,7 @@ from typing import Final
 from tests.faults.cluster import SHORT
 
 BUSY: Final = 4.0  # on top, for two cores that run the servers, the service and the test
+SLOW_BEAT: Final = 2.0  # of workers whose silence nobody is to notice before their lease ends: four are longer
 WORKER_START: Final = 8.0  # Python, the libraries, the model; then the pool's processes
 
 _ROUND: Final = 2 * SHORT["beat_seconds"]  # a reconciler's pause, and its round
@@ -18,7 +19,7 @@ _SOCKET: Final = 5.0  # after this without an answer a worker drops its connecti
 # One of the workers is dead: the others notice its silence, and publish what it held.
 DEAD_WORKER: Final = _SILENCE + _ROUND + BUSY
 # A worker stands still, and beats too seldom for that to be noticed: its lease ends.
-STANDING_STILL: Final = _LEASE + 2 * 2.0 + BUSY
+STANDING_STILL: Final = _LEASE + 2 * SLOW_BEAT + BUSY
 # None is left: the first of those that come starts, and must itself have been awake for that long; or leases end.
 NO_WORKER: Final = WORKER_START + max(_LEASE, _SILENCE) + _ROUND + BUSY
 # Messages are gone: taken for lost, and sent again. The second time waits twice as long.

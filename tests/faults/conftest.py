@@ -38,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ROWS] = []
     if (file := config.getoption("--faults-markdown", default=None)) is not None:
+        if [(config.rootpath / argument).resolve() for argument in config.args] != [Path(__file__).parent]:
+            raise pytest.UsageError("--faults-markdown: it takes a whole run, of tests/faults")
         try:
             around_table(file)
         except (OSError, ValueError) as error:  # better now than at the end

@@ -1,4 +1,4 @@
-"""DESIGN.md's table "When something is down", applied to one answer: what it may be, and how long it may take."""
+"""What callers see while something is down (OPERATIONS.md), of one answer: what it may be, and how long it may take."""
 
 from __future__ import annotations
 

@@ -20,7 +20,6 @@ from tests.faults.witness import Witness
 from tests.platform import wait_for
 
 REPLIES = REPLY_PREFIX + "faults"
-SLOW_BEAT = 2.0  # s; four of these are more than a lease
 
 
 def holder(cluster: Cluster, job_id: str) -> str:
@@ -175,7 +174,7 @@ def test_a_worker_that_stood_still_beyond_its_lease_changes_nothing_afterwards(
     SIGCONT: the late one is fenced out. With the long beats here nobody takes its silence for its death before that."""
     for name in cluster.workers:
         cluster.workers[name].stop()
-        cluster.start_worker(name, beat_seconds=SLOW_BEAT)
+        cluster.start_worker(name, beat_seconds=bounds.SLOW_BEAT)
     cluster.wait_until_ready()
     users = cluster.users[:10]
     engagement_db = cluster.to_workers["engagement_db"]

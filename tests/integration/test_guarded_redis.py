@@ -105,6 +105,22 @@ def test_what_redis_neither_noted_nor_takes_back_is_put_back_when_it_has_room(
     assert (broker.llen(QUEUE), broker.hlen("unacked")) == (0, 0)
 
 
+def test_what_redis_does_not_take_back_outlives_the_connection_it_came_over(
+    connection: Connection, messages: list[Any], broker: redis.Redis
+) -> None:
+    broker.lpush(QUEUE, message({"job_id": str(uuid4()), "user_ids": []}))
+    broker.config_set("maxmemory", 1)
+    wait_for(lambda: drain(connection) or messages, 10)
+    connection.close()
+    broker.config_set("maxmemory", 0)
+    with connection.clone() as another, another.Consumer(Queue(QUEUE), on_message=messages.append):
+        another.transport.cycle.maybe_restore_messages()  # as every few seconds
+        messages.clear()
+        wait_for(lambda: drain(another) or messages, 10)
+        messages.pop().ack()
+    assert (broker.llen(QUEUE), broker.hlen("unacked")) == (0, 0)
+
+
 def test_an_acknowledgement_that_redis_did_not_take_frees_the_slot(
     connection: Connection, messages: list[Any], broker: redis.Redis
 ) -> None:

@@ -19,7 +19,7 @@ DOORS_AND_SHARED = ("gateway", "shared", "worker")
 
 # A row per module: ``module -> what it may import``. The standard library is free; ``=>`` lists it too, as nothing
 # else is allowed there. A name without a dot is a library; ``a.b.*`` is a.b and all below it. The rows are the
-# arrows of DESIGN.md: `shared` never imports a door, the doors never each other.
+# arrows of the design: `shared` never imports a door, the doors never each other.
 WHO_MAY_IMPORT_WHOM = """
 shared                          ->
 shared.errors                   ->

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from queue import Empty
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.transport import redis, virtual
 
@@ -27,10 +27,11 @@ class QoS(_RedisQoS):  # type: ignore[misc]
     was acknowledged: with kombu, an error between loses the message, or the slot until the next connection.
     """
 
+    _nowhere: ClassVar[list[Any]] = []  # to be put back as soon as Redis takes them, over whichever connection
+
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._unnoted: dict[str, Any] = {}
-        self._nowhere: list[Any] = []  # to be put back as soon as Redis takes them
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Deliver a message even when Redis, out of memory or reach, does not note it."""
