@@ -20,6 +20,7 @@ from demo.process import PROJECT
 from demo.servers import Postgres, Valkey
 from gateway.app import create_app
 from shared import broker
+from shared.migrations import steps
 from shared.model import Model, ModelStore
 from shared.parts import Databases, Parts
 from shared.settings import Settings
@@ -79,14 +80,26 @@ class Platform:
 
     def empty(self) -> None:
         """As if nobody had ever been here."""
-        self.sql("user_db", "TRUNCATE user_preferences, tb_user_genre")
-        self.sql("catalog_db", "TRUNCATE medias, tb_media_genre")
-        self.sql("engagement_db", "TRUNCATE interaction")
-        self.sql("jobs_db", "DROP SCHEMA public CASCADE")
-        self.sql("jobs_db", "CREATE SCHEMA public")
+        self.sql("user_db", "DELETE FROM user_preferences; DELETE FROM tb_user_genre")  # quicker than TRUNCATE
+        self.sql("catalog_db", "DELETE FROM medias; DELETE FROM tb_media_genre")
+        self.sql("engagement_db", "DELETE FROM interaction")
+        self._empty_ledger()
         for url in (self.redis_url, self.broker_url):
             with redis.Redis.from_url(url) as client:
                 client.flushdb()
+
+    def drop_ledger(self) -> None:
+        """As before the service's first start."""
+        self.sql("jobs_db", "DROP SCHEMA public CASCADE")
+        self.sql("jobs_db", "CREATE SCHEMA public")
+
+    def _empty_ledger(self) -> None:
+        """Its tables stay, if they are there and those of this release: making them takes most of a test's time."""
+        [(there,)] = self.sql("jobs_db", "SELECT to_regclass('schema_version') IS NOT NULL")
+        if there and self.sql("jobs_db", "SELECT version FROM schema_version ORDER BY 1") == [(s,) for s in steps()]:
+            self.sql("jobs_db", "DELETE FROM jobs; DELETE FROM workers")
+        else:
+            self.drop_ledger()
 
     def close(self) -> None:
         """Close everything that was built on the platform."""

@@ -27,6 +27,8 @@ from tests.faults.report import Row
 from tests.faults.trial import LASTS, Trials
 from tests.platform import DATABASES, wait_for
 
+pytestmark = pytest.mark.faults
+
 Fault = Callable[[Proxy], AbstractContextManager[None]]
 Mishap = Callable[[Server], AbstractContextManager[None]]
 
@@ -192,7 +194,6 @@ def restarted(server: Server) -> Iterator[None]:
 PATHS: Final[tuple[Fault, ...]] = (cut, half_open, answers_lost, slow, sluggish, dripping, resets)
 MISHAPS: Final[tuple[Mishap, ...]] = (stopped, killed, standing_still, restarted)
 TOTAL: Final = {cut, half_open, answers_lost, slow, stopped, killed, standing_still}  # nothing gets through
-IN_MAKE_TEST: Final = {("catalog_db", half_open), ("every database", restarted)}
 
 
 def name(fault: Callable[..., object]) -> str:
@@ -201,8 +202,7 @@ def name(fault: Callable[..., object]) -> str:
 
 def case(down: str, fault: Callable[..., object]) -> Any:
     """A row of the table, with one of its faults."""
-    marks = () if (down, fault) in IN_MAKE_TEST else pytest.mark.faults
-    return pytest.param(down, fault, id=f"{down}-{name(fault)}", marks=marks)
+    return pytest.param(down, fault, id=f"{down}-{name(fault)}")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,6 @@ def is_known(cluster: Cluster, audience: Audience, down: str) -> None:
     raise AssertionError("\n".join(map(str, waited)))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("end", [Process.stop, Process.kill], ids=["SIGTERM", "SIGKILL"])
 def test_no_worker_is_there(trials: Trials, audience: Audience, end: Callable[[Process], None]) -> None:
     """Jobs are accepted and wait, readiness says why, and users notice nothing."""
@@ -273,7 +272,6 @@ def test_no_worker_is_there(trials: Trials, audience: Audience, end: Callable[[P
     assert worker_state(cluster) == "up"
 
 
-@pytest.mark.faults
 def test_the_gateway_starts_while_every_database_is_down(trials: Trials) -> None:
     """It answers what it can, 503 to the rest, and needs no second start when they are there."""
     cluster = trials.cluster
@@ -290,7 +288,6 @@ def test_the_gateway_starts_while_every_database_is_down(trials: Trials) -> None
             database.start()
 
 
-@pytest.mark.faults
 def test_more_ask_at_once_than_a_slow_database_has_connections_for(trials: Trials, audience: Audience) -> None:
     """Those who get none in time are told so at once and when to come back; the others are served all the while."""
     cluster = trials.cluster

@@ -217,6 +217,10 @@ class TestEnds:
 
 
 class TestSchema:
+    @pytest.fixture(autouse=True)
+    def nothing_yet(self, platform: Platform) -> None:
+        platform.drop_ledger()
+
     def test_it_is_made_once_by_many_processes_at_the_same_time(self, platform: Platform) -> None:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: platform.parts(), range(4)))
