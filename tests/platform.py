@@ -88,6 +88,11 @@ class Platform:
             with redis.Redis.from_url(url) as client:
                 client.flushdb()
 
+    def job(self, job_id: UUID) -> tuple[str, dict[str, Any] | None] | None:
+        """A job's state and problem, as the ledger has them; None when there is no such job."""
+        rows = self.sql("jobs_db", "SELECT state, problem FROM jobs WHERE job_id = %s", str(job_id))
+        return (rows[0][0], rows[0][1]) if rows else None
+
     def drop_ledger(self) -> None:
         """As before the service's first start."""
         self.sql("jobs_db", "DROP SCHEMA public CASCADE")

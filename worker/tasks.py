@@ -113,8 +113,7 @@ def register(
 
 
 def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:
-    """Make a job of a message, if only a rejected one. Raises QueueFull, ShareExceeded,
-    DatabaseUnavailable."""
+    """Make a job of a message, if only a rejected one. Raises QueueFull, ShareExceeded, DatabaseUnavailable."""
     job_id = parse(Addressed, arguments).job_id
     try:
         message = parse(BatchMessage, arguments, most_users=parts.settings.job_users)

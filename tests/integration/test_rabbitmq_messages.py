@@ -151,11 +151,6 @@ class Replayed:
     worker: WorkerProcess
     reasons: Mapping[tuple[str, bytes], list[str]]
 
-    def job(self, letter: Letter) -> tuple[str, dict[str, Any] | None] | None:
-        """The state and the problem of a letter's job; None when there is no such job."""
-        rows = self.platform.sql("jobs_db", "SELECT state, problem FROM jobs WHERE job_id = %s", str(letter.job_id))
-        return rows[0] if rows else None
-
 
 @pytest.fixture(scope="module")
 def replayed(
@@ -193,14 +188,14 @@ def by_name(*ends: str) -> pytest.MarkDecorator:
 @by_name("accepted")
 def test_what_is_a_message_is_worked_on(replayed: Replayed, letter: Letter) -> None:
     if letter.queue == QUEUE:
-        wait_for(lambda: replayed.job(letter) == ("completed", None), 10)
+        wait_for(lambda: replayed.platform.job(letter.job_id) == ("completed", None), 10)
     assert (letter.queue, letter.kept) not in replayed.reasons
 
 
 @by_name("rejected")
 def test_what_is_refused_under_a_name_is_a_rejected_job(replayed: Replayed, letter: Letter) -> None:
-    wait_for(lambda: replayed.job(letter) is not None, 10)
-    state, problem = replayed.job(letter)
+    wait_for(lambda: replayed.platform.job(letter.job_id) is not None, 10)
+    state, problem = replayed.platform.job(letter.job_id)
     assert state == "rejected"
     assert letter.reason in json.dumps(problem)
     assert (letter.queue, letter.kept) not in replayed.reasons
@@ -209,7 +204,7 @@ def test_what_is_refused_under_a_name_is_a_rejected_job(replayed: Replayed, lett
 @by_name("dead")
 def test_what_is_no_message_is_a_dead_letter_with_its_body_and_the_reason(replayed: Replayed, letter: Letter) -> None:
     assert any(letter.reason in reason for reason in replayed.reasons[letter.queue, letter.kept])
-    assert replayed.job(letter) is None
+    assert replayed.platform.job(letter.job_id) is None
 
 
 def test_every_message_is_accounted_for_once_by_the_worker_that_was_there(replayed: Replayed) -> None:

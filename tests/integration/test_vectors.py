@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -54,11 +53,6 @@ class Replayed:
     letters: dict[str, Letter]
     dead: dict[tuple[str, bytes], dict[str, str]]
 
-    def job(self, letter: Letter) -> tuple[str, dict[str, Any] | None] | None:
-        """The state and the problem of a vector's job; None when there is no such job."""
-        rows = self.platform.sql("jobs_db", "SELECT state, problem FROM jobs WHERE job_id = %s", str(letter.job_id))
-        return rows[0] if rows else None
-
 
 @pytest.fixture(scope="module")
 def replayed(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
@@ -88,7 +82,7 @@ class TestTheVectors:
     @by_name
     def test_each_becomes_what_it_should(self, replayed: Replayed, vector: dict[str, str]) -> None:
         letter = replayed.letters[vector["name"]]
-        dead, job = replayed.dead.get((vector["queue"], letter.raw)), replayed.job(letter)
+        dead, job = replayed.dead.get((vector["queue"], letter.raw)), replayed.platform.job(letter.job_id)
         match vector["expect"]:
             case "accepted":
                 assert dead is None
@@ -167,9 +161,9 @@ class TestTheVectors:
             client.config_set("maxmemory", 1)
             replayed.worker.process.resume()
             letter = Letter(job_id, raw)
-            wait_for(lambda: replayed.job(letter) is not None)
+            wait_for(lambda: replayed.platform.job(letter.job_id) is not None)
         finally:
             replayed.worker.process.resume()
             client.config_set("maxmemory", 0)
-        wait_for(lambda: replayed.job(letter) == ("completed", None))
+        wait_for(lambda: replayed.platform.job(letter.job_id) == ("completed", None))
         assert replayed.worker.process.running
