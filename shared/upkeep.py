@@ -41,12 +41,11 @@ class Upkeep:
         self._retention = retention_seconds
 
     def round(self, worker: str) -> dict[str, int]:
-        """Say that `worker` lives, and do one round: what was done, and how often, without what was not.
+        """What was done in one round by `worker`, and how often, without what was not.
 
         What fails keeps nothing else from being done: the first failure is raised at the end. Raises
         DatabaseUnavailable, BrokerUnavailable.
         """
-        self._workers.beat(worker)
         broken: list[Unavailable] = []
 
         def attempted(step: Callable[[], int]) -> int:
@@ -67,6 +66,7 @@ class Upkeep:
             "chunks published": published(self._publishing.waiting),
             "chunks published again": published(self._publishing.lost),
             "old jobs removed": attempted(lambda: self._jobs.remove_old(retention_seconds=self._retention)),
+            "gone workers forgotten": attempted(self._workers.forget),
         }
         done = {what: count for what, count in done.items() if count}
         if done:

@@ -14,7 +14,7 @@ from shared.parts import Parts
 from shared.repositories.announcements import AnnouncementRepository
 from worker.announcing.announcer import Announcer, AnnouncerPolicy
 from worker.announcing.webhook import Webhook
-from worker.reconciler import Reconciler
+from worker.rounds import Rounds
 
 _log = logging.getLogger(__name__)
 
@@ -29,16 +29,26 @@ class Parent:
         self._reply = reply
         self._worker = worker
         self._parts: Parts | None = None
-        self._reconciler: Reconciler | None = None
-        self._announcer: Announcer | None = None
+        self._threads: list[Rounds | Announcer] = []
 
     def start(self) -> None:
         """Begin."""
         parts = self._parts = self._build()
-        self._reconciler = Reconciler(parts.upkeep, worker=self._worker, pause_seconds=parts.settings.beat_seconds)
-        self._reconciler.start()
-        self._announcer = _announcer(parts, self._reply)
-        self._announcer.start()
+        pause = parts.settings.beat_seconds
+
+        def beat() -> None:
+            parts.workers.beat(self._worker)
+
+        def look_after_jobs() -> None:
+            parts.upkeep.round(self._worker)
+
+        self._threads = [
+            Rounds("heartbeat", beat, pause_seconds=pause),  # a slow ledger makes the other rounds long, not this one
+            Rounds("reconciler", look_after_jobs, pause_seconds=pause),
+            _announcer(parts, self._reply),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def lost(self, ref: ChunkRef, problem: str) -> None:
         """The process that worked on a chunk died. Does not wait for the ledger."""
@@ -62,10 +72,8 @@ class Parent:
 
     def stop(self) -> None:
         """Say goodbye, and close every connection."""
-        if self._reconciler:
-            self._reconciler.stop()
-        if self._announcer:
-            self._announcer.stop()
+        for thread in self._threads:
+            thread.stop()
         if self._parts:
             try:
                 self._parts.workers.leave(self._worker)

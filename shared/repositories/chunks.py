@@ -127,13 +127,15 @@ class ChunkRepository:
         """Put back chunks whose lease is over or whose worker was not heard of for so long, as failures; how many.
 
         judge: the worker that asks. Having been silent itself, after a failure of the database say, it takes nobody
-        else for dead yet. Safe for any number of workers at once. Raises DatabaseUnavailable.
+        else for dead yet: half that silence is enough, since others may have beaten last when it still could, and were
+        to beat next when it did not yet. Safe for any number of workers at once. Raises DatabaseUnavailable.
         """
         overdue = """
             (due_at <= clock_timestamp() OR (
                 NOT EXISTS (SELECT FROM workers WHERE name = claimed_by
                                 AND seen_at > clock_timestamp() - make_interval(secs => %(silence)s))
                 AND EXISTS (SELECT FROM workers WHERE name = %(judge)s
+                                AND seen_at > clock_timestamp() - make_interval(secs => %(silence)s / 2)
                                 AND awake_since <= clock_timestamp() - make_interval(secs => %(silence)s))))
         """
         values = {"judge": judge, "silence": silence_seconds}

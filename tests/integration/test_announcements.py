@@ -423,5 +423,5 @@ class TestWhatIsDown:
             wait_for(lambda: len(rounds) > 2, 10)
         wait_for(lambda: bool(receiver.calls), 10)
         assert receiver.calls[0].headers["webhook-id"] == str(job.job_id)
-        wait_for(lambda: "the announcer's ledger is up again" in caplog.text, 10)
-        assert caplog.text.count("the announcer's ledger is down") == 1
+        wait_for(lambda: "what the announcer needs is up again" in caplog.text, 10)
+        assert caplog.text.count("what the announcer needs is down") == 1

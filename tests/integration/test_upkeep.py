@@ -133,10 +133,25 @@ class TestDeadWorkers:
         parts.workers.beat(WORKER)
         parts.workers.beat(JUDGE)
         chunks.claim(ChunkRef(job.job_id, 1), worker=WORKER, lease_seconds=3600)
-        pass_time(platform, SILENCE - 2, "workers.seen_at", "workers.awake_since")
-        assert parts.upkeep.round(JUDGE) == {}
-        pass_time(platform, 3, "workers.seen_at", "workers.awake_since")
+        for _ in range(3):
+            assert parts.upkeep.round(JUDGE) == {}
+            pass_time(platform, 7, "workers.seen_at", "workers.awake_since")
+            parts.workers.beat(JUDGE)
         assert parts.upkeep.round(JUDGE) == {"chunks taken from dead workers": 1, "chunks published": 1}
+
+    @pytest.mark.parametrize("judge_beats_first", [False, True])
+    def test_after_a_pause_of_the_database_nobody_is_taken_for_dead_who_beat_shortly_before_the_judge(
+        self, platform: Platform, parts: Parts, chunks: ChunkRepository, job: Job, judge_beats_first: bool
+    ) -> None:
+        parts.workers.beat(WORKER)
+        chunks.claim(ChunkRef(job.job_id, 1), worker=WORKER, lease_seconds=3600)
+        pass_time(platform, 4, "workers.seen_at")
+        parts.workers.beat(JUDGE)
+        pass_time(platform, 300, "workers.awake_since")
+        pass_time(platform, SILENCE - 2, "workers.seen_at")
+        if judge_beats_first:
+            parts.workers.beat(JUDGE)
+        assert parts.upkeep.round(JUDGE) == {}
 
     def test_after_a_failure_of_the_database_nobody_is_taken_for_dead_too_soon(
         self, platform: Platform, parts: Parts, chunks: ChunkRepository, job: Job
@@ -161,10 +176,18 @@ class TestDeadWorkers:
         assert job.problem.detail == "1 of 3 users failed: its worker died, or took longer than its lease"
 
     def test_a_worker_that_stops_is_no_longer_counted(self, parts: Parts) -> None:
-        parts.upkeep.round(WORKER)
+        parts.workers.beat(WORKER)
         assert parts.workers.alive() == 1
         parts.workers.leave(WORKER)
         assert parts.workers.alive() == 0
+
+    def test_workers_of_former_times_are_forgotten(self, platform: Platform, parts: Parts) -> None:
+        parts.workers.beat(WORKER)
+        pass_time(platform, 3590, "workers.seen_at")
+        assert parts.upkeep.round(JUDGE) == {}
+        pass_time(platform, 20, "workers.seen_at")
+        assert parts.upkeep.round(JUDGE) == {"gone workers forgotten": 1}
+        assert platform.sql("jobs_db", "SELECT name FROM workers") == []
 
 
 class TestEnds:

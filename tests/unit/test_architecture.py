@@ -86,10 +86,10 @@ worker.app                      -> celery shared.broker shared.errors shared.par
 worker.tasks                    -> celery orjson pydantic shared.contracts shared.errors shared.job_states
                                    shared.parts worker.guard.dead_letters worker.training.*
 worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts
-                                   shared.repositories.announcements worker.announcing.* worker.reconciler
+                                   shared.repositories.announcements worker.announcing.* worker.rounds
 worker.requests                 -> celery shared.contracts shared.job_states
 worker.shutdown                 -> celery
-worker.reconciler               -> shared.availability shared.errors shared.upkeep
+worker.rounds                   -> shared.availability shared.errors
 worker.guard                    ->
 worker.guard.connection         -> celery kombu shared.errors worker.guard.guard worker.guard.rabbitmq
                                    worker.guard.redis
@@ -101,6 +101,7 @@ worker.guard.dead_letters       -> orjson shared.broker shared.contracts shared.
 worker.announcing               ->
 worker.announcing.announcer     -> orjson shared.availability shared.broker shared.contracts shared.errors
                                    shared.job_states shared.repositories.announcements worker.announcing.webhook
+                                   worker.rounds
 worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shared.errors
 worker.__main__                 -> shared.errors shared.model shared.parts shared.settings shared.telemetry
                                    worker.app worker.training.*

@@ -25,8 +25,9 @@ from shared.errors import BrokerUnavailable, JobNotFound, Unavailable
 from shared.job_states import Job
 from shared.repositories.announcements import Announcement, AnnouncementKind, AnnouncementRepository
 from worker.announcing.webhook import CallbackFailed, CallbackRefused, Webhook
+from worker.rounds import Rounds
 
-_PAUSE_SECONDS: Final = 1.0  # between two rounds
+_PAUSE_SECONDS: Final = 1.0  # after a round that found nothing to do
 _FIRST_RETRY_SECONDS: Final = 5.0  # doubles with each try
 _LONGEST_REPLY_RETRY_SECONDS: Final = 60.0  # it waits for our own broker, and is late by no more than this
 _LEASE_MARGIN_SECONDS: Final = 30.0  # on top of the telling: to read the job and to note what came of it
@@ -67,39 +68,21 @@ class Announcer:
         self._lease = policy.callback_seconds + _LEASE_MARGIN_SECONDS
         self._under_way: Counter[str] = Counter()  # callbacks by receiver
         self._lock = threading.Lock()  # of _under_way
-        self._stopped = threading.Event()
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
-        self._ledger = Availability("the announcer's ledger", 0)
+        self._rounds = Rounds("announcer", lambda: self.round() > 0, pause_seconds=_PAUSE_SECONDS)
         self._broker = Availability("the announcer's broker", 0)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End; does not wait for what is under way. What that leaves undone, another worker does."""
-        self._stopped.set()
-        self._wake.set()
+        self._rounds.stop()
 
     def round(self) -> int:
         """Begin the callbacks that are due, as far as there is room, and send the replies that are; how many that was.
         Raises DatabaseUnavailable."""
         return self._begin_callbacks() + self._send_replies()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            done = 0
-            try:
-                done = self.round()
-                self._ledger.answered()
-            except Unavailable as error:
-                self._ledger.failed(error)
-            except Exception:  # a defect here must not end the announcements for good
-                _log.exception("a round of the announcer failed")
-            if not done:
-                self._wake.wait(_PAUSE_SECONDS)
-            self._wake.clear()
 
     def _send_replies(self) -> int:
         sent = 0
@@ -153,7 +136,7 @@ class Announcer:
         finally:
             with self._lock:
                 self._under_way -= Counter([announcement.receiver])
-            self._wake.set()
+            self._rounds.wake()
 
     def _send_callback(self, announcement: Announcement) -> None:
         if announcement.attempt > self._policy.callback_attempts:
