@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, IdempotencyMismatch, InvalidRequest, SlowStatement
@@ -21,6 +23,8 @@ from shared.repositories.chunks import ChunkRepository
 from shared.repositories.jobs import JobRepository
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,23 +121,23 @@ class Jobs:
         Raises DatabaseUnavailable when the ledger itself is down, JobNotFound, and whatever is wrong with the code:
         that counts as a failure of the chunk.
         """
+        until = time.monotonic() + self._policy.lease_seconds / 2
         claim = self._chunks.claim(ref, worker=worker, lease_seconds=self._policy.lease_seconds)
         if claim is None:
             return False
         try:
             self._results.make(ref, claim.attempt, claim.user_ids, claim.limit)
         except SlowStatement as error:  # perhaps these users' own fault
-            self._give_back(claim, str(error), failed=True)
+            self._give_back(claim, str(error), failed=True, until=until)
             return False
         except DatabaseUnavailable as error:
-            self._give_back(claim, str(error), failed=False)
+            self._give_back(claim, str(error), failed=False, until=until)
             return False
         except Exception as error:
-            self._give_back(
-                claim, f"{type(error).__name__} while scoring; the worker's log has the details", failed=True
-            )
+            problem = f"{type(error).__name__} while scoring; the worker's log has the details"
+            self._give_back(claim, problem, failed=True, until=until)
             raise
-        closed = self._chunks.close(claim)
+        closed = self._noted(lambda: self._chunks.close(claim), until)
         self._publish_next(ref.job_id)
         return closed
 
@@ -149,9 +153,22 @@ class Jobs:
         DatabaseUnavailable."""
         return self._chunks.release(worker)
 
-    def _give_back(self, claim: Claim, problem: str, *, failed: bool) -> None:
+    def _give_back(self, claim: Claim, problem: str, *, failed: bool, until: float) -> None:
         _log.warning("chunk %s of job %s is given back: %s", claim.ref.chunk_no, claim.ref.job_id, problem)
-        self._chunks.give_back(claim, problem=problem, failed=failed, pause_seconds=self._policy.pause_seconds)
+        pause = self._policy.pause_seconds
+        self._noted(lambda: self._chunks.give_back(claim, problem=problem, failed=failed, pause_seconds=pause), until)
+
+    def _noted(self, note: Callable[[], T], until: float) -> T:
+        """Note what came of an attempt, tried again while the ledger is down: else the chunk would wait for the end of
+        its lease, and that counts as a failure. Noting it twice is harmless. Raises DatabaseUnavailable after
+        `until`, on the monotonic clock."""
+        while True:
+            try:
+                return note()
+            except DatabaseUnavailable:
+                if time.monotonic() + self._policy.pause_seconds > until:
+                    raise
+            time.sleep(self._policy.pause_seconds)
 
     def _publish_next(self, job_id: UUID) -> None:
         try:

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from shared.errors import JobNotFound
-from shared.job_states import OPEN, Chunk, ChunkRef, ChunkState, Claim
+from shared.job_states import OPEN, Chunk, ChunkRef, ChunkState, Claim, JobState
 from shared.repositories.ledger import Ledger, Transaction
 
 ATTEMPTS: Final = 3  # failures, then a chunk is dead
@@ -23,7 +23,8 @@ class ChunkRepository:
         """Take a chunk that nobody works on; None when there is nothing to do. Raises JobNotFound,
         DatabaseUnavailable."""
         with self._ledger.transaction() as transaction:
-            if transaction.lock(ref.job_id) not in OPEN:
+            state = transaction.lock(ref.job_id)
+            if state not in OPEN:
                 return None
             rows = transaction.run(
                 """
@@ -43,13 +44,11 @@ class ChunkRepository:
             )
             if not rows:
                 return None
-            transaction.run(
-                """
-                UPDATE jobs SET state = 'running', started_at = clock_timestamp()
-                 WHERE job_id = %(job_id)s AND state = 'accepted'
-                """,
-                job_id=ref.job_id,
-            )
+            if state == JobState.ACCEPTED:
+                transaction.run(
+                    "UPDATE jobs SET state = 'running', started_at = clock_timestamp() WHERE job_id = %(job_id)s",
+                    job_id=ref.job_id,
+                )
         [(attempt, user_ids, limit)] = rows
         return Claim(ref=ref, attempt=attempt, user_ids=tuple(user_ids), limit=limit)
 

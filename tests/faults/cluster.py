@@ -122,6 +122,13 @@ class Cluster:
         self.workers[name] = worker
         return worker
 
+    def restart_workers(self, **changes: Any) -> None:
+        """Stop every worker in order, start it again with other settings, and wait until all is ready."""
+        for name, worker in self.workers.items():
+            worker.stop()
+            self.start_worker(name, **changes)
+        self.wait_until_ready()
+
     def start_gateway(self, **changes: Any) -> None:
         """Start the gateway, also anew after its end; changes: of its settings, until the next start."""
         self._gateway_changes = changes

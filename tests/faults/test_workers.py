@@ -172,10 +172,7 @@ def test_a_worker_that_stood_still_beyond_its_lease_changes_nothing_afterwards(
 ) -> None:
     """SIGSTOP of a worker that holds a chunk, until its lease is over and another has done it, or is at it, then
     SIGCONT: the late one is fenced out. With the long beats here nobody takes its silence for its death before that."""
-    for name in cluster.workers:
-        cluster.workers[name].stop()
-        cluster.start_worker(name, beat_seconds=bounds.SLOW_BEAT)
-    cluster.wait_until_ready()
+    cluster.restart_workers(beat_seconds=bounds.SLOW_BEAT)
     users = cluster.users[:10]
     engagement_db = cluster.to_workers["engagement_db"]
     engagement_db.hold(str(users[0]).encode())

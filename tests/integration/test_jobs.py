@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +14,7 @@ import redis
 
 from shared.contracts import WORK_QUEUE
 from shared.errors import (
+    DatabaseUnavailable,
     FieldProblem,
     IdempotencyMismatch,
     InvalidRequest,
@@ -26,7 +29,7 @@ from shared.job_results import Position
 from shared.job_states import Announce, ChunkRef, Job, JobState, Order
 from shared.parts import Parts
 from shared.repositories.chunks import ChunkRepository
-from tests.platform import Platform
+from tests.platform import Platform, wait_for
 
 WORKER = "the worker"
 
@@ -63,6 +66,14 @@ def work(parts: Parts, job: Job, chunk_no: int = 0) -> bool:
 def work_on_all(parts: Parts, job: Job, chunks: int = 3) -> None:
     for number in range(chunks):
         assert work(parts, job, number)
+
+
+def is_in(state: JobState, parts: Parts, job: Job) -> bool:
+    """False also while the ledger is taken for down."""
+    try:
+        return parts.jobs.get(job.job_id).state == state
+    except DatabaseUnavailable:
+        return False
 
 
 def queued(platform: Platform) -> int:
@@ -163,6 +174,32 @@ class TestFailure:
         assert broken.jobs.get(job.job_id).state == JobState.RUNNING
         assert work(whole, job)
         assert whole.jobs.get(job.job_id).state == JobState.COMPLETED
+
+    @pytest.mark.parametrize(("outage", "state"), [(1.0, JobState.COMPLETED), (60.0, JobState.RUNNING)])
+    def test_what_was_done_is_noted_when_the_ledger_is_back_within_half_the_lease(
+        self, platform: Platform, users: list[UUID], outage: float, state: JobState
+    ) -> None:
+        parts = platform.parts(chunk_users=100, lease_seconds=8)
+        job = submit(parts, users)
+        make, ledger = parts.results.make, contextlib.ExitStack()
+        back = threading.Timer(outage, ledger.close)
+
+        def made_and_then_the_ledger_goes(*chunk: Any) -> Any:
+            made = make(*chunk)
+            ledger.enter_context(platform.down("jobs_db"))
+            back.start()
+            return made
+
+        parts.results.make = made_and_then_the_ledger_goes
+        if state == JobState.COMPLETED:
+            assert work(parts, job)
+        else:
+            with pytest.raises(DatabaseUnavailable):
+                work(parts, job)
+            back.cancel()
+            ledger.close()
+        wait_for(lambda: is_in(state, parts, job), 5)
+        assert platform.sql("jobs_db", "SELECT failures, attempt FROM job_chunks") == [(0, 1)]
 
     def test_after_three_failures_a_chunk_is_dead_and_the_job_says_why(
         self, platform: Platform, users: list[UUID]
