@@ -9,14 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from uuid import UUID
 
+import pytest
+
+from tests.conftest import Service
 from tests.guides import DOCS
 
 EXAMPLES = DOCS / "examples"
+PROGRAMS = ("recommend", "batch", "job")  # those that ask the gateway, in each language but the shell
 LIMIT = 3
 PATIENCE = 60.0  # s, for one program
 
@@ -50,12 +54,25 @@ def _said(program: str, option: str) -> str:
 _SHELL_NEEDS = (("sh",), ("curl",), ("redis-cli", "valkey-cli"))  # redis-cli: Debian's package redis-tools
 
 
+def can_run(language: str) -> bool:
+    """Whether something here runs programs of this language."""
+    return not interpreter(language)[1]
+
+
 @dataclass(frozen=True)
 class Examples:
     """One language's programs, with variables that are set for all of them."""
 
     language: str
     environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, language: str, service: Service) -> Examples:
+        """Programs that ask this service; skips the test where nothing runs them."""
+        if reason := interpreter(language)[1]:
+            pytest.skip(reason)
+        addresses = {"ML_SERVICE_URL": service.url, "BROKER_URL": service.platform.broker_url}
+        return cls(language, addresses | {"LIMIT": str(LIMIT)})
 
     def run(
         self, program: str, *arguments: UUID | str, stdin: str = "", **variables: str
@@ -101,3 +118,19 @@ def _compiled(language: str) -> str:
 
 
 _QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}  # starts in two thirds of the time
+
+
+def titles_of(service: Service, users: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Each user's titles as the examples print them, by the service's own answers."""
+    found = {}
+    for start in range(0, len(users), 50):
+        body = {"user_ids": [str(user) for user in users[start : start + 50]], "limit": LIMIT}
+        results = service.client.post("/api/recommendations/batch", body).body["results"]
+        for user, page in results.items():
+            found[UUID(user)] = [f"{t['score']:.4f}  {t['title'] or '(no title)'}" for t in page["recommendations"]]
+    return found
+
+
+def best_of(service: Service, users: Sequence[UUID]) -> list[str]:
+    """Each user's best title, as the examples print it, by the service's own answers."""
+    return [f"{user}  {titles[0]}" for user, titles in titles_of(service, users).items()]
