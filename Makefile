@@ -22,8 +22,8 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 demo: install ## run the whole service on real data (Ctrl-C stops it)
 	@exec $(RUN) -m demo $(ARGS)
 
-test: install ## unit and integration tests against real servers, and the shorter of the faults
-	@$(RUN) -m pytest -m "not faults"
+test: install ## unit and integration tests against real servers, and the shorter of the faults; two files at a time
+	@$(RUN) -m pytest -m "not faults" --numprocesses=2 --dist=loadfile $(ARGS)
 
 faults: install ## break everything and see what becomes of the jobs; SOAK=10m: at random, for that long; SEED=1
 	@$(RUN) -m pytest $(if $(SOAK),tests/faults/test_soak.py --faults-soak=$(SOAK),tests/faults) \

@@ -6,7 +6,9 @@ import argparse
 import random
 import re
 from collections.abc import Generator, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +46,19 @@ def pytest_configure(config: pytest.Config) -> None:
             around_table(file)
         except (OSError, ValueError) as error:  # better now than at the end
             raise pytest.UsageError(f"--faults-markdown: {error}") from None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes that share the tests hands its rows to the one that prints them."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["faults"] = [asdict(row) for row in session.config.stash[_ROWS]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Such a process has ended, perhaps by a crash."""
+    rows = getattr(node, "workeroutput", {}).get("faults", [])
+    node.config.stash[_ROWS] += [Row(**row) for row in rows]
 
 
 @pytest.fixture(scope="session")

@@ -206,11 +206,11 @@ def test_a_batch_outlives_the_time_limit_of_its_pause_before_it_goes_back(
 ) -> None:
     """The soft limit, 1.5 s here, ends the pause and not the message."""
     job_id = uuid4()
-    with WorkerProcess(platform, log, lease_seconds=2, retry_pause_seconds=30) as worker:
+    with WorkerProcess(platform, log, lease_seconds=2, retry_pause_seconds=4) as worker:
         with platform.down("jobs_db"):
             publish(platform, job_id)
             wait_for(lambda: worker.log().count("goes back on the queue") >= 2, 20)  # it came again
-        wait_for(lambda: is_over(parts, job_id), 60)
+        wait_for(lambda: is_over(parts, job_id), 20)
 
 
 def test_a_worker_older_than_the_ledger_does_not_start(platform: Platform, parts: Parts, log: Path) -> None:
