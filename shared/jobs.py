@@ -36,7 +36,7 @@ class JobPolicy:
     caller_users: int
     job_seconds: int
     lease_seconds: float
-    pause_seconds: float  # before a chunk that was given back is tried again
+    pause_seconds: float  # before a chunk that was given back, or the ledger, is tried again
 
 
 class Jobs:
