@@ -59,6 +59,12 @@ def can_run(language: str) -> bool:
     return not interpreter(language)[1]
 
 
+def skip_unless_it_runs(language: str) -> None:
+    """Skips the test where nothing runs programs of this language, and says what is missing."""
+    if reason := interpreter(language)[1]:
+        pytest.skip(reason)
+
+
 @dataclass(frozen=True)
 class Examples:
     """One language's programs, with variables that are set for all of them."""
@@ -69,8 +75,7 @@ class Examples:
     @classmethod
     def of(cls, language: str, service: Service) -> Examples:
         """Programs that ask this service; skips the test where nothing runs them."""
-        if reason := interpreter(language)[1]:
-            pytest.skip(reason)
+        skip_unless_it_runs(language)
         addresses = {"ML_SERVICE_URL": service.url, "BROKER_URL": service.platform.broker_url}
         return cls(language, addresses | {"LIMIT": str(LIMIT)})
 

@@ -29,7 +29,7 @@ PLAIN = {
 
 @pytest.mark.usefixtures("service")
 def test_without_damping_or_cut_the_scores_on_movielens_equal_the_seeds_sql(service: Service, tmp_path: Path) -> None:
-    """Every score of half a dozen users, the one with the longest history among them."""
+    """Every score of a dozen users, the one with the longest history among them."""
     platform = service.platform
     parts = platform.parts(model_dir=tmp_path, **PLAIN)
     train(parts.databases.engagement, parts.models, parts.settings)
@@ -40,7 +40,7 @@ def test_without_damping_or_cut_the_scores_on_movielens_equal_the_seeds_sql(serv
     longest = platform.sql(
         "engagement_db", "SELECT user_id FROM interaction GROUP BY user_id ORDER BY count(*) DESC LIMIT 1"
     )
-    users = [*random.Random(7).sample([user.id for user in service.sample.users], 5), UUID(longest[0][0])]
+    users = [*random.Random(7).sample([user.id for user in service.sample.users], 11), UUID(longest[0][0])]
     history = EngagementRepository(parts.databases.engagement).histories(users)
     scores = collaborative_scores(tastes(users, {}, history, snapshot, most=EVERYTHING), snapshot).toarray()
 

@@ -11,7 +11,7 @@ import pytest
 
 from demo.server import free_port
 from tests.conftest import Service
-from tests.examples import EXAMPLES, PROGRAMS, Examples, best_of, can_run, interpreter, titles_of
+from tests.examples import EXAMPLES, PROGRAMS, Examples, best_of, can_run, interpreter, skip_unless_it_runs, titles_of
 from tests.guides import UUID_PATTERN
 
 LANGUAGES = ("python", "javascript", "java")
@@ -77,8 +77,8 @@ def test_a_service_that_is_not_there_is_named(service: Service) -> None:
             assert f"error: no answer from {address}" in done.stderr
 
 
-def test_a_java_example_needs_no_compiling(service: Service) -> None:
-    Examples.of("java", service)  # or skip
+def test_a_java_example_needs_no_compiling() -> None:
+    skip_unless_it_runs("java")
     for source in (EXAMPLES / "java").glob("*.java"):
         command = [interpreter("java")[0], source]
         done = subprocess.run(

@@ -104,7 +104,7 @@ def test_each_request_of_the_guide_is_answered_as_shown(service: Service) -> Non
                 assert json.loads(shown) == given
             if status == 202:
                 job = given["job_id"]
-                wait_for(lambda: service.client.get(f"/api/jobs/{job}").body["state"] == "completed")  # noqa: B023
+                wait_for(lambda job=job: service.client.get(f"/api/jobs/{job}").body["state"] == "completed")
         count += 1
     assert count >= 8
 

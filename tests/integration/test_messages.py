@@ -26,7 +26,7 @@ from shared.contracts import (
     BatchMessage,
 )
 from tests.conftest import Service
-from tests.examples import Examples, interpreter
+from tests.examples import Examples, skip_unless_it_runs
 from tests.guides import DOCS, Block, Guide, alike, names, quoted_region, table, wrong_parameters
 from tests.messages import envelope
 from tests.platform import wait_for
@@ -299,8 +299,7 @@ def test_the_headers_shown_are_those_of_a_callback() -> None:
 
 @pytest.mark.parametrize("language", ["python", "javascript", "java"])
 def test_the_verification_shown_believes_what_is_genuine_and_nothing_else(language: str) -> None:
-    if reason := interpreter(language)[1]:
-        pytest.skip(reason)
+    skip_unless_it_runs(language)
     program = "Verify" if language == "java" else "verify"
     believed = {}
     for case, call in (GENUINE | FORGED).items():
@@ -324,8 +323,7 @@ def test_the_table_of_vectors_has_their_keys_and_ends() -> None:
 
 
 def test_every_vector_becomes_what_it_should_when_it_is_replayed(service: Service, broker: redis.Redis) -> None:
-    addresses = {"ML_SERVICE_URL": service.url, "BROKER_URL": service.platform.broker_url}
-    done = Examples("python", addresses).run("replay", service.sample.users[0].id)
+    done = Examples.of("python", service).run("replay", service.sample.users[0].id)
     count = sum(vector["queue"] == QUEUE for vector in VECTORS)
     assert (done.returncode, done.stdout) == (
         0,
@@ -338,7 +336,6 @@ def test_a_vector_that_becomes_something_else_is_named(service: Service, tmp_pat
     [good] = [vector for vector in VECTORS if vector["name"] == "the least message that runs"]
     file = tmp_path / "vectors.json"
     file.write_text(json.dumps({"vectors": [good | {"expect": "rejected"}]}), encoding="utf-8")
-    addresses = {"ML_SERVICE_URL": service.url, "BROKER_URL": service.platform.broker_url}
-    done = Examples("python", addresses).run("replay", service.sample.users[0].id, str(file))
+    done = Examples.of("python", service).run("replay", service.sample.users[0].id, str(file))
     assert done.returncode == 1
     assert done.stdout.startswith("wrong: the least message that runs: expected rejected, found ")

@@ -311,7 +311,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.dictionaries(NAMES | TEXT, JSON, max_size=5) | JSON)
 @example(data={"\ud800": 1})
 @example(data={"user_ids": [USER], "limit": 10**5000})

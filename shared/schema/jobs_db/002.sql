@@ -42,7 +42,6 @@ ALTER TABLE job_chunks
 -- What the reconciler and a job's publishing look for.
 CREATE INDEX job_chunks_open ON job_chunks (job_id, state, due_at) WHERE state IN ('waiting', 'queued', 'running');
 
-
 -- Who was heard of without a break for long enough may judge who is silent.
 ALTER TABLE workers ADD COLUMN awake_since timestamptz NOT NULL DEFAULT now();
 
