@@ -58,8 +58,7 @@ def celery_app(settings: Settings, name: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_heartbeat=_HEARTBEAT_SECONDS,
         broker_transport_options=_RETRY_ONCE | (_rabbitmq_options() if rabbitmq else _redis_options(settings)),
-        task_publish_retry=True,
-        task_publish_retry_policy=_RETRY_ONCE,
+        task_publish_retry=False,  # see publisher
     )
     if url.startswith("amqps:"):
         app.conf.broker_use_ssl = {"server_hostname": None}  # the certificate must be the address's; else any would do
@@ -70,10 +69,20 @@ def celery_app(settings: Settings, name: str) -> Celery:
 
 def publisher(app: Celery) -> Publish:
     """A function that puts chunks on the queue, all of them within PUBLISH_SECONDS. It raises BrokerUnavailable; some
-    may have been sent even so."""
+    may have been sent even so, or twice.
+
+    What fails is tried once more, all of it: the pool hands out connections that ended meanwhile. kombu, told to try
+    again, would close the channel on which it could not declare the queue, and then publish on it: an AttributeError.
+    """
 
     def publish(refs: Sequence[ChunkRef]) -> None:
         def send(in_time: InTime) -> None:
+            try:
+                send_all(in_time)
+            except _errors(app):
+                send_all(in_time)
+
+        def send_all(in_time: InTime) -> None:
             with app.producer_or_acquire() as producer, producer.batch(max(1, len(refs))):  # on Redis, in one go
                 for ref in refs:
                     if not in_time():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -112,6 +114,43 @@ def test_of_many_submissions_one_waits_for_a_silent_broker_and_all_are_published
     assert parts.upkeep.round("a worker") == {"chunks published": 4, "chunks published again": 1}
     parts.jobs.submit(Order([uuid4()], 1))  # known to be back
     assert queues.llen(WORK_QUEUE) == 6
+
+
+def test_a_connection_that_is_reset_while_the_queue_is_declared_is_made_anew_and_everything_is_published(
+    app: Celery, proxy: Proxy, queues: redis.Redis
+) -> None:
+    declares = proxy.hold(b"LLEN")
+    with ThreadPoolExecutor() as thread:
+        publishing = thread.submit(broker.publisher(app), CHUNKS)
+        assert declares.wait(SECONDS)
+        proxy.reset()
+        proxy.restore()
+        publishing.result(SECONDS + MARGIN)
+    assert queues.llen(WORK_QUEUE) == len(CHUNKS)
+
+
+def test_a_broker_that_resets_connections_again_and_again_is_unavailable_at_worst(
+    app: Celery, proxy: Proxy, queues: redis.Redis
+) -> None:
+    publish, outcomes = broker.publisher(app), Counter[str]()
+    until = time.monotonic() + 3.0
+
+    def publish_again_and_again() -> None:
+        while time.monotonic() < until:
+            try:
+                publish(CHUNKS[:1])
+                outcomes["published"] += 1
+            except BrokerUnavailable:
+                outcomes["unavailable"] += 1
+
+    with ThreadPoolExecutor() as threads:
+        publishing = [threads.submit(publish_again_and_again) for _ in range(8)]
+        while time.monotonic() < until:
+            proxy.reset()
+            time.sleep(0.05)
+        for thread in publishing:
+            thread.result(SECONDS + MARGIN)
+    assert queues.llen(WORK_QUEUE) >= outcomes["published"] > 0
 
 
 def test_a_broker_without_memory_refuses_and_takes_again_what_it_has_room_for(app: Celery, queues: redis.Redis) -> None:
