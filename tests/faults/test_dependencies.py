@@ -291,16 +291,21 @@ def test_the_gateway_starts_while_every_database_is_down(trials: Trials) -> None
 def test_more_ask_at_once_than_a_slow_database_has_connections_for(trials: Trials, audience: Audience) -> None:
     """Those who get none in time are told so at once and when to come back; the others are served all the while."""
     cluster = trials.cluster
+    to_catalog = cluster.to_gateway["catalog_db"]
     with (
         trials.trial("catalog_db: slow, and a crowd", "catalog_db", queue=IN_THE_QUEUE),
         Load(cluster.address, [audience.rare] * 16) as crowd,
     ):
-        wait_for(lambda: len(crowd.answers) > 50)  # every connection is open
+        to_catalog.delay(0.05)  # so that requests need every connection at once
+        wait_for(lambda: to_catalog.connections == cluster.settings.database_connections)
+        to_catalog.restore()
+        answered = len(crowd.answers)
+        wait_for(lambda: len(crowd.answers) > answered + 50)  # the last ones are open by now, too
         audience.forget_rare_titles(cluster.platform.redis_url)
         slow_from = time.monotonic()
-        cluster.to_gateway["catalog_db"].delay(0.4)
+        to_catalog.delay(0.4)  # an answer comes in time, a new connection would not
         time.sleep(LASTS)
-        cluster.to_gateway["catalog_db"].restore()
+        to_catalog.restore()
     answers = crowd.since(slow_from)
     assert {answer.status for answer in answers} == {200, 503}
     refused = [answer for answer in answers if answer.status == 503]
