@@ -58,7 +58,7 @@ def celery_app(settings: Settings, name: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_heartbeat=_HEARTBEAT_SECONDS,
         broker_transport_options=_RETRY_ONCE | (_rabbitmq_options() if rabbitmq else _redis_options(settings)),
-        task_publish_retry=False,  # see publisher
+        task_publish_retry=False,  # `within` does; kombu would publish on the channel it closed when declaring failed
     )
     if url.startswith("amqps:"):
         app.conf.broker_use_ssl = {"server_hostname": None}  # the certificate must be the address's; else any would do
@@ -69,20 +69,10 @@ def celery_app(settings: Settings, name: str) -> Celery:
 
 def publisher(app: Celery) -> Publish:
     """A function that puts chunks on the queue, all of them within PUBLISH_SECONDS. It raises BrokerUnavailable; some
-    may have been sent even so, or twice.
-
-    What fails is tried once more, all of it: the pool hands out connections that ended meanwhile. kombu, told to try
-    again, would close the channel on which it could not declare the queue, and then publish on it: an AttributeError.
-    """
+    may have been sent even so, or twice."""
 
     def publish(refs: Sequence[ChunkRef]) -> None:
         def send(in_time: InTime) -> None:
-            try:
-                send_all(in_time)
-            except _errors(app):
-                send_all(in_time)
-
-        def send_all(in_time: InTime) -> None:
             with app.producer_or_acquire() as producer, producer.batch(max(1, len(refs))):  # on Redis, in one go
                 for ref in refs:
                     if not in_time():
@@ -145,6 +135,8 @@ def ping(app: Celery) -> None:
 def within(app: Celery, work: Callable[[InTime], None]) -> None:
     """Do something with the broker, in PUBLISH_SECONDS at most. Raises BrokerUnavailable.
 
+    What fails is done once more, all of it: the pool hands out connections that have ended meanwhile.
+
     In a thread of its own, because nothing else bounds the whole: each connect, handshake, reply and retry has a time
     of its own, and looking up a host's name has none. A thread that is given up ends with the socket's time-outs.
     """
@@ -153,9 +145,17 @@ def within(app: Celery, work: Callable[[InTime], None]) -> None:
     outcome: Future[None] = Future()
     over = threading.Event()
 
+    def in_time() -> bool:
+        return not over.is_set()
+
     def run() -> None:
         try:
-            work(lambda: not over.is_set())
+            try:
+                work(in_time)
+            except errors:
+                if not in_time():
+                    raise
+                work(in_time)
             outcome.set_result(None)
         except Exception as error:  # raised again below, in the caller's thread
             outcome.set_exception(error)
@@ -173,12 +173,7 @@ def _put(app: Celery, queue: str, document: bytes, *, most: int, seconds: int, l
     """Put a document on a queue. limits: what RabbitMQ is told of a queue that is not there yet."""
     with app.connection_or_acquire() as connection:
         connection.ensure_connection(**_RETRY_ONCE)  # one that was closed goes back to the pool as it is
-
-        def put_on_redis() -> None:
-            with connection.default_channel.conn_or_acquire() as redis, redis.pipeline() as transaction:
-                transaction.lpush(queue, document).ltrim(queue, 0, most - 1).expire(queue, seconds).execute()
-
-        def put_on_rabbitmq() -> None:
+        if connection.transport.driver_type == "amqp":
             _declare(connection, queue, limits)
             with connection.channel() as channel:
                 message = channel.prepare_message(
@@ -188,9 +183,9 @@ def _put(app: Celery, queue: str, document: bytes, *, most: int, seconds: int, l
                     properties={"delivery_mode": PERSISTENT_DELIVERY_MODE},
                 )
                 channel.basic_publish(message, routing_key=queue, confirm_timeout=_SOCKET_SECONDS)
-
-        put = put_on_rabbitmq if connection.transport.driver_type == "amqp" else put_on_redis
-        connection.ensure(connection, put, **_RETRY_ONCE)()
+        else:
+            with connection.default_channel.conn_or_acquire() as redis, redis.pipeline() as transaction:
+                transaction.lpush(queue, document).ltrim(queue, 0, most - 1).expire(queue, seconds).execute()
 
 
 def _declare(connection: Any, queue: str, limits: dict[str, int]) -> None:
