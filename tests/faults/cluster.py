@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -197,16 +198,23 @@ class Cluster:
         return self.platform.sql("jobs_db", sql, state, job_id, job_id)[0][0]
 
     def messages(self) -> dict[str, int]:
-        """What the broker holds: on each queue, and delivered but not acknowledged."""
-        return {
-            QUEUE: self.broker.llen(QUEUE),
-            WORK_QUEUE: self.broker.llen(WORK_QUEUE),
-            "unacked": self.broker.hlen("unacked"),
-            "unacked_index": self.broker.zcard("unacked_index"),
-        }
+        """What the broker holds at one moment: on each queue, and delivered but not acknowledged."""
+        with self.broker.pipeline(transaction=True) as look:  # a message that moves meanwhile is seen once
+            look.llen(QUEUE).llen(WORK_QUEUE).hlen("unacked").zcard("unacked_index")
+            return dict(zip((QUEUE, WORK_QUEUE, "unacked", "unacked_index"), look.execute(), strict=True))
 
-    def left_behind(self) -> dict[str, int]:
-        """What should not be there once everything has ended, by its name: none of it, and I6 holds."""
+    def left_behind(self, seconds: float) -> dict[str, int]:
+        """What should not be there once everything has ended, by its name: none of it, and I6 holds.
+
+        seconds: how long it may take to go. The look that ends the wait is the answer: a message that a worker could
+        not acknowledge, or had only in its memory, may come once more at any later moment, for an instant.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := self._there_now()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
+    def _there_now(self) -> dict[str, int]:
         in_ledger = """
             SELECT count(*) FILTER (WHERE chunk.state = 'running'),
                    count(*) FILTER (WHERE chunk.state IN ('waiting', 'queued')

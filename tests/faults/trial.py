@@ -81,7 +81,8 @@ class Trials:
         lost = [job.job_id for job in jobs if job.document["state"] != JobState.COMPLETED]
         wrong = [sentence for job in jobs for sentence in job.broken()]
         wrong += self._audience.wrong_results([a for a in accepted if a.body["job_id"] not in lost])
-        wrong += self._left_behind(0 if lost else JOBS_DONE)
+        if left := self.cluster.left_behind(0 if lost else JOBS_DONE):
+            wrong.append(f"I6: left behind: {left}")
         back = [a.answered - ended for a in short] + [
             _finished(job) - ended for job, answer in zip(jobs, accepted, strict=True) if answer.asked < ended
         ]
@@ -102,12 +103,6 @@ class Trials:
         assert well, _some("not well again in time", short[-5:])
         assert not lost, f"jobs that were accepted and not done: {lost}"
         assert not wrong, f"jobs or results that are wrong: {str(wrong)[:1000]}"
-
-    def _left_behind(self, seconds: float) -> list[str]:
-        """I6, within so many seconds."""
-        with contextlib.suppress(AssertionError):
-            wait_for(lambda: not self.cluster.left_behind(), seconds)
-        return [f"I6: left behind: {left}" for left in [self.cluster.left_behind()] if left]
 
     def _is_whole(self, answer: Answer) -> bool:
         return is_whole(answer, self._audience.pages)
