@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -28,6 +28,8 @@ from worker.training.train import train
 
 DATABASES = ("user_db", "catalog_db", "engagement_db", "jobs_db")
 NOON = datetime(2024, 1, 1, 12)
+
+_Seen = TypeVar("_Seen")
 
 
 class Platform:
@@ -252,7 +254,12 @@ class Gateway:
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Look until it holds; fail after so many seconds."""
+    assert not last_look(lambda: not condition(), seconds), f"not so within {seconds:g} s"
+
+
+def last_look(look: Callable[[], _Seen], seconds: float) -> _Seen:
+    """Look until there is nothing to be seen, for so many seconds at most; what was seen last."""
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {seconds:g} s"
+    while (seen := look()) and time.monotonic() < deadline:
         time.sleep(0.05)
+    return seen

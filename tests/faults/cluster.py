@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +25,7 @@ from shared.settings import Settings
 from tests.faults.load import Request, ask
 from tests.faults.proxy import Proxy
 from tests.faults.sample import stranger
-from tests.platform import DATABASES, Platform, wait_for
+from tests.platform import DATABASES, Platform, last_look, wait_for
 
 TITLES: Final = 5  # per user, in every job
 READY_SECONDS: Final = 60.0
@@ -209,10 +208,7 @@ class Cluster:
         seconds: how long it may take to go. The look that ends the wait is the answer: a message that a worker could
         not acknowledge, or had only in its memory, may come once more at any later moment, for an instant.
         """
-        deadline = time.monotonic() + seconds
-        while (left := self._there_now()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return left
+        return last_look(self._there_now, seconds)
 
     def _there_now(self) -> dict[str, int]:
         in_ledger = """

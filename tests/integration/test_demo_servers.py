@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import redis
 from demo.process import PROJECT, Process
 from demo.server import Server
 from demo.servers import Postgres, ServerError, Valkey
+from tests.platform import last_look, wait_for
 
 GONE = 10.0  # seconds in which nothing of a killed parent's servers may be left
 
@@ -63,10 +63,7 @@ def lives(pid: int) -> bool:
 
 
 def wait_dead(pids: list[int]) -> list[int]:
-    deadline = time.monotonic() + GONE
-    while (alive := [pid for pid in pids if lives(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return alive
+    return last_look(lambda: [pid for pid in pids if lives(pid)], GONE)
 
 
 def test_postgresql_answers_queries_from_a_folder_with_a_space_in_its_name(postgres: Postgres) -> None:
@@ -114,10 +111,7 @@ def test_committed_rows_survive_kill_minus_nine_and_the_port_stays(postgres: Pos
 
 def test_the_death_of_the_main_process_is_noticed_and_a_start_recovers(postgres: Postgres) -> None:
     os.kill(postgres.pid, signal.SIGKILL)
-    deadline = time.monotonic() + GONE
-    while postgres.running and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not postgres.running
+    wait_for(lambda: not postgres.running, GONE)
     postgres.start()
     assert query(postgres, "SELECT 1") == [(1,)]
 
@@ -243,9 +237,7 @@ def test_even_without_its_guard_a_server_does_not_outlive_the_parent(tmp_path: P
 def test_what_a_process_started_goes_with_it_even_when_it_ignores_the_request(tmp_path: Path) -> None:
     script = "trap '' TERM; sleep 300 & sleep 300 & echo $!; wait"
     process = Process(["/bin/sh", "-c", script], log=tmp_path / "log", grace=0.3)
-    deadline = time.monotonic() + GONE
-    while not (tmp_path / "log").read_text() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: bool((tmp_path / "log").read_text()), GONE)
     grandchild = int((tmp_path / "log").read_text())
     assert lives(grandchild)
     process.stop()
