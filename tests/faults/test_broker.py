@@ -28,14 +28,6 @@ def running_jobs(cluster: Cluster, report: list[Row], *, bound: float = bounds.A
         yield witness
 
 
-def test_a_message_that_is_never_acknowledged_is_seen_to_stay_behind(cluster: Cluster) -> None:
-    """The check of I6 itself: it waits, and what it saw last is what it says."""
-    cluster.broker.hset("unacked", "a tag", "a message")
-    assert cluster.left_behind(0.1) == {"unacked": 1}
-    cluster.broker.hdel("unacked", "a tag")
-    assert cluster.left_behind(1.0) == {}
-
-
 def test_redis_is_wiped(cluster: Cluster, report: list[Row]) -> None:
     """FLUSHALL after jobs were accepted, some not begun and some under way: all are completed, and equal an
     undisturbed run."""
