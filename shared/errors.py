@@ -11,6 +11,9 @@ ServiceError
 ├── ShareExceeded             one caller has as many users in open jobs as is its share
 ├── ModelRejected             a model failed its checks and was not made current
 ├── NothingToTrainOn          there are no positive interactions
+├── UnusableFile              a file of interactions or titles cannot be read, or lacks a column
+├── NothingToEvaluate         nobody has enough interactions for some to be held out
+├── TrainingTooLarge          an estimator would take more memory than it may
 ├── NotReady                  no titles read, no model trained, or no worker alive: /health/ready says so
 └── Unavailable               something the service leans on is down; worth trying again
     ├── DatabaseUnavailable   refused, broken, or slower than its bound
@@ -88,6 +91,24 @@ class ModelRejected(ServiceError):
 
 class NothingToTrainOn(ServiceError):
     """There are no positive interactions to learn from."""
+
+
+class UnusableFile(ServiceError):
+    """A file of interactions or titles cannot be read, or lacks a column."""
+
+
+class NothingToEvaluate(ServiceError):
+    """Nobody has enough interactions for some of them to be held out and guessed."""
+
+
+class TrainingTooLarge(ServiceError):
+    """An estimator would take more memory than it may; it was not begun."""
+
+    def __init__(self, estimator: str, titles: int, needed: int, allowed: int) -> None:
+        super().__init__(
+            f"{estimator} on {titles} titles needs about {needed / 1e9:.1f} GB, and TRAINING_MEMORY_MB allows "
+            f"{allowed / 1e9:.1f} GB. Raise it, or leave this estimator out"
+        )
 
 
 class NotReady(ServiceError):

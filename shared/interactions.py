@@ -18,6 +18,7 @@ from shared.ids import IdArray, IndexArray
 from shared.media import Kind
 
 UNKNOWN_TIME = np.iinfo(np.int64).min  # PostgreSQL's '-infinity', which stands for NULL
+_LARGEST_VALUE = 1e30  # of interaction_value; 'infinity' and the like say nothing
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,20 @@ class InteractionRows:
     kinds: NDArray[np.int8]  # (n,), values of Kind
     times: NDArray[np.int64]  # (n,), microseconds since 2000-01-01 UTC, as PostgreSQL stores them
     rows: NDArray[np.int64]  # (n,), the table's id
+    values: NDArray[np.float32]  # (n,), interaction_value; NaN where it is NULL or too large to mean anything
 
     @classmethod
     def from_records(cls, records: NDArray[Any]) -> InteractionRows:
-        """Columns of a structured array with the fields user, title, kind, time, row (any byte order)."""
+        """Columns of a structured array with the fields user, title, kind, time, row, value (any byte order)."""
+        values = records["value"].astype(np.float64)
+        values[np.abs(values) > _LARGEST_VALUE] = np.nan
         return cls(
             users=np.ascontiguousarray(records["user"]),
             titles=np.ascontiguousarray(records["title"]),
             kinds=records["kind"].astype(np.int8),
             times=records["time"].astype(np.int64),
             rows=records["row"].astype(np.int64),
+            values=values.astype(np.float32),
         )
 
     @classmethod
@@ -52,22 +57,18 @@ class InteractionRows:
 
 @dataclass(frozen=True)
 class Settled:
-    """m distinct (user, title) pairs, in order of user, then title."""
+    """m distinct (user, title) pairs, in order of user, then title; each with the interaction that settles it."""
 
     users: IndexArray  # (m,)
     titles: IndexArray  # (m,)
-    positive: NDArray[np.bool_]  # (m,), liked or watched
-    times: NDArray[np.int64]  # (m,), when the settling interaction was; UNKNOWN_TIME where it is not known
+    kinds: NDArray[np.int8]  # (m,), values of Kind
+    times: NDArray[np.int64]  # (m,), UNKNOWN_TIME where it is not known
+    rows: NDArray[np.int64]  # (m,), the table's id
+    values: NDArray[np.float32]  # (m,), interaction_value or NaN
 
 
-def settle(
-    users: IndexArray,
-    titles: IndexArray,
-    kinds: NDArray[np.int8],
-    times: NDArray[np.int64],
-    rows: NDArray[np.int64],
-) -> Settled:
-    """One standing interaction per (user, title). All arguments have shape (n,); users and titles are positions."""
+def settle(users: IndexArray, titles: IndexArray, found: InteractionRows) -> Settled:
+    """One standing interaction per (user, title). users and titles, shape (n,), are the positions of found's ids."""
     pairs = users * (titles.max(initial=0) + 1) + titles
     order = np.argsort(pairs)
     last = np.ones(len(order), dtype=np.bool_)
@@ -77,14 +78,15 @@ def settle(
     repeated[1:] |= ~last[:-1]
     places = np.flatnonzero(repeated)
     some = order[places]
-    opinion = np.minimum(kinds[some], Kind.LIKE)  # LIKE and DISLIKE are equals: the later one stands
-    order[places] = some[np.lexsort((rows[some], times[some], opinion, pairs[some]))]
+    opinion = np.minimum(found.kinds[some], Kind.LIKE)  # LIKE and DISLIKE are equals: the later one stands
+    order[places] = some[np.lexsort((found.rows[some], found.times[some], opinion, pairs[some]))]
 
     kept = order[last]
-    kind = kinds[kept]
     return Settled(
         users=users[kept],
         titles=titles[kept],
-        positive=(kind == Kind.LIKE) | (kind == Kind.WATCH),
-        times=times[kept],
+        kinds=found.kinds[kept],
+        times=found.times[kept],
+        rows=found.rows[kept],
+        values=found.values[kept],
     )

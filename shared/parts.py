@@ -27,6 +27,7 @@ from shared.repositories.workers import WorkerRepository
 from shared.results import ResultStore
 from shared.scorer import Weights
 from shared.settings import Settings
+from shared.strengths import Strengths
 from shared.titles import Titles
 from shared.upkeep import Upkeep
 
@@ -109,6 +110,7 @@ class Parts:
             cache=ListCache(redis, life_seconds=settings.cache_seconds),
             snapshot=refresher.current,
             weights=Weights(content=settings.content_weight, pool=settings.pool_size, depth=settings.list_depth),
+            strengths=Strengths.from_settings(settings),
             history_length=settings.history_length,
         )
         ledger = Ledger(databases.jobs, result_seconds=settings.result_seconds)

@@ -23,6 +23,7 @@ from shared.repositories.engagement import EngagementRepository
 from shared.repositories.users import UserRepository
 from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
+from shared.strengths import Strengths
 from shared.tastes import tastes
 from shared.titles import Titles
 
@@ -49,6 +50,7 @@ class Recommender:
         cache: ListCache,
         snapshot: Callable[[], Snapshot],
         weights: Weights,
+        strengths: Strengths,
         history_length: int,
     ) -> None:
         self._users = users
@@ -57,6 +59,7 @@ class Recommender:
         self._cache = cache
         self._snapshot = snapshot
         self._weights = weights
+        self._strengths = strengths
         self._history_length = history_length
 
     def pages(self, user_ids: Sequence[UUID], *, limit: int, offset: int = 0, fresh: bool = False) -> dict[UUID, Page]:
@@ -134,7 +137,9 @@ class Recommender:
             if bulk:
                 raise
             degraded = True
-        known = tastes(user_ids, genres, history, snapshot, most=self._history_length)
+        known = tastes(
+            user_ids, genres, history, snapshot, strengths=self._strengths, most=self._history_length
+        )
         lists = rank(known, snapshot, self._weights)
         return dict(zip(user_ids, lists, strict=True)), degraded
 

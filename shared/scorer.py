@@ -1,12 +1,13 @@
 """From what is known of users to their ranked titles. Pure numpy and scipy: no I/O, no clock, no logging.
 
 Terms: a *candidate* is a title of the catalogue that the user has not seen. Content = matching genres / the user's
-genres. Collaborative = sum of the neighbour weights of the user's positive history (S, see shared/model.py), scaled
-over the pool so that the best is 1 and the last 0. Hybrid = w * content + (1 - w) * collaborative; a component with
+genres. Collaborative = sum over the user's history of its weight (shared/strengths.py) times the neighbour's (S, see
+shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hybrid = w * content + (1 - w) * collaborative; a component with
 nothing to say gives its weight to the other.
 
 Retrieve, then rank: candidates come in the order of their collaborative score, topped up by matching genres, then by
 popularity. The first `pool` of them are ranked by the hybrid; the rest follow as they came. Ties: popularity, then id.
+What the history speaks against (a negative score: neighbours of a dislike) comes last of all.
 """
 
 from __future__ import annotations
@@ -42,22 +43,23 @@ class Taste:
     """What is known of one user, in the terms of a snapshot."""
 
     genres: frozenset[str]  # genre keys
-    positives: IndexArray  # model indices of the titles liked or watched, distinct
+    history: IndexArray  # (h,), model indices of the titles that say something, rising, distinct
+    weights: NDArray[np.float32]  # (h,), how much each counts; below zero for a dislike
     seen: IndexArray  # catalogue indices of every title with any interaction
 
 
 def collaborative_scores(tastes: Sequence[Taste], snapshot: Snapshot) -> sparse.csr_array:
-    """Raw collaborative scores X @ S, shape (users, model titles), X being users x positive history.
+    """Raw collaborative scores X @ S, shape (users, model titles), X being users x weighed history.
 
     Each sum runs in the order of the history's indices, so one user scored alone and in a batch gets the same bits.
     """
     if snapshot.model is None:
         return sparse.csr_array(np.empty((len(tastes), 0), dtype=np.float32))
-    histories = [np.sort(taste.positives) for taste in tastes]
-    starts = np.cumsum([0, *map(len, histories)])
-    columns = np.concatenate([*histories, np.empty(0, dtype=np.int64)])
+    starts = np.cumsum([0, *(len(taste.history) for taste in tastes)])
+    columns = np.concatenate([*(taste.history for taste in tastes), np.empty(0, dtype=np.int64)])
+    weights = np.concatenate([*(taste.weights for taste in tastes), np.empty(0, dtype=np.float32)])
     x = sparse.csr_array(
-        (np.ones(len(columns), dtype=np.float32), columns.astype(np.int32), starts.astype(np.int32)),
+        (weights, columns.astype(np.int32), starts.astype(np.int32)),
         shape=(len(tastes), len(snapshot.model.titles)),
     )
     scores: sparse.csr_array = x @ snapshot.model.neighbours
@@ -94,18 +96,22 @@ def _rank_one(
     has_content = bool(mask.any())
 
     taken[taste.seen] = True
-    usable = (places >= 0) & (raw > 0)
-    usable[usable] = ~taken[places[usable]]
-    neighbours, raw = _best(places[usable], raw[usable], weights.depth)
-    taken[neighbours] = True
+    known = places >= 0
+    known[known] = ~taken[places[known]]
+    places, raw = places[known], raw[known]
+    against = places[raw < 0]
+    neighbours, best = _best(places[raw > 0], raw[raw > 0], weights.depth)
+    taken[neighbours] = taken[against] = True
     matching = _matching(snapshot, mask, taken, weights.depth - len(neighbours)) if has_content else _NONE
     taken[matching] = True
     popular = _untaken(taken, weights.depth - len(neighbours) - len(matching))
-    taken[taste.seen] = taken[neighbours] = taken[matching] = False
+    taken[taste.seen] = taken[neighbours] = taken[against] = taken[matching] = False
+    last, _ = _best(against, raw[raw < 0], weights.depth - len(neighbours) - len(matching) - len(popular))
+    popular = np.concatenate([popular, last])
 
     titles = np.concatenate([neighbours, matching, popular])
     collaborative = np.zeros(len(titles))
-    collaborative[: len(neighbours)] = _scale(raw, in_pool=weights.pool, short=len(neighbours) < weights.pool)
+    collaborative[: len(neighbours)] = _scale(best, in_pool=weights.pool, short=len(neighbours) < weights.pool)
     content = catalogue.matches(mask, titles) / max(1, len(taste.genres))
     strategy = _strategy(has_content=has_content, has_collaborative=len(neighbours) > 0)
     scores = _hybrid(strategy, content, collaborative, catalogue.popularity[titles], weights)
@@ -132,6 +138,8 @@ _NONE: IndexArray = np.empty(0, dtype=np.int64)
 
 def _best(titles: IndexArray, raw: NDArray[np.float32], most: int) -> tuple[IndexArray, NDArray[np.float32]]:
     """The titles with the highest scores, best first, ties by index."""
+    if most <= 0:
+        return _NONE, raw[:0]
     if len(titles) > most:
         least = np.partition(raw, len(raw) - most)[len(raw) - most]
         kept = raw >= least  # ties with the last one stay until the sort has judged them

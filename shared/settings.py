@@ -127,19 +127,48 @@ class Settings(BaseSettings):
     )
     model_check_seconds: float = Field(2.0, gt=0, le=60, description="how often a new model version is looked for")
 
-    # Training.
-    model_neighbours: int = Field(200, ge=1, le=10_000, description="strongest neighbours kept per title")
-    model_history_exponent: float = Field(
-        0.5, ge=0, le=1, description="a: damping by the popularity of the title in the history"
+    # Feedback: what an interaction weighs, in training and in a user's history. docs/ACCURACY.md has the evidence.
+    like_strength: float = Field(1.0, gt=0, le=100, description="weight of a LIKE")
+    watch_strength: float = Field(0.5, ge=0, le=100, description="weight of a WATCH; 0: seen, and no more")
+    dislike_strength: float = Field(
+        -0.2, ge=-100, le=0, description="weight of a DISLIKE in a history: pushes similar titles down; 0: seen, no more"
     )
-    model_user_exponent: float = Field(0.0, ge=0, le=1, description="b: damping by the number of titles a user has")
+    value_weight: float = Field(
+        0.0, ge=0, le=1, description="how far interaction_value scales a weight: 0 not at all, 1 wholly"
+    )
+    value_full: float = Field(1.0, gt=0, description="interaction_value that counts fully: 5 for stars, 1 for a share")
+    history_half_life_days: float = Field(
+        0.0, ge=0, description="age at which an entry of a history counts half, on top of its rank; 0: age is no matter"
+    )
+
+    # Training.
+    training_budget_seconds: float = Field(
+        300.0, ge=0, le=86_400, description="time to search for the best model in; 0 trains the settings below, untried"
+    )
+    training_memory_mb: int = Field(
+        2048, ge=64, description="memory one estimator may take, in MB; what would take more is left out, and it says so"
+    )
+    training_threads: int = Field(0, ge=0, le=256, description="threads of the matrix products; 0: every processor")
+    training_seed: int = Field(0, ge=0, le=2**31, description="the same seed and interactions give the same model")
+    model_neighbours: int = Field(
+        200, ge=1, le=10_000, description="strongest neighbours kept per title; a search also tries 100 and 500"
+    )
+    model_history_exponent: float = Field(
+        0.4, ge=0, le=1, description="a: damping by the popularity of the title in the history"
+    )
+    model_user_exponent: float = Field(0.5, ge=0, le=1, description="b: damping by the number of titles a user has")
     model_title_exponent: float = Field(
-        0.5, ge=0, le=1, description="c: damping by the popularity of the title recommended"
+        0.2, ge=0, le=1, description="c: damping by the popularity of the title recommended"
+    )
+    model_order: float = Field(
+        0.2, ge=0, le=1, description="w: weight of a pair against the order it was liked in; 1 forgets the order"
+    )
+    model_recency: float = Field(
+        0.75, ge=0, le=5, description="r: a history's entry counts (1 + rank)^-r, the newest having rank 0"
     )
     model_versions_kept: int = Field(
         3, ge=1, le=100, description="model versions kept on disk, the current one included"
     )
-    training_threads: int = Field(0, ge=0, le=256, description="threads of the matrix product; 0 means every processor")
 
     # Requests and jobs.
     batch_sync_users: int = Field(50, ge=1, le=1000, description="users of a batch answered at once; more become a job")

@@ -22,9 +22,12 @@ _KIND: Final = f"""
                             WHEN 'WATCH' THEN {Kind.WATCH} ELSE {Kind.OTHER} END::smallint
 """
 _TIME: Final = """coalesce("timestamp", '-infinity')::timestamp"""
+_VALUE: Final = "coalesce(interaction_value::double precision, 'NaN')"
 
 # One row as `histories` gets it: the fields' binary forms, end to end.
-_RECORD: Final = np.dtype([("user", "S16"), ("title", "S16"), ("kind", ">i2"), ("time", ">i8"), ("row", ">i8")])
+_RECORD: Final = np.dtype(
+    [("user", "S16"), ("title", "S16"), ("kind", ">i2"), ("time", ">i8"), ("row", ">i8"), ("value", ">f8")]
+)
 
 
 class EngagementRepository:
@@ -39,7 +42,7 @@ class EngagementRepository:
         [(packed,)] = self._database.fetch(
             f"""
             SELECT string_agg(uuid_send(user_id) || uuid_send(media_id) || int2send({_KIND})
-                              || timestamp_send({_TIME}) || int8send(id), ''::bytea)
+                              || timestamp_send({_TIME}) || int8send(id) || float8send({_VALUE}), ''::bytea)
               FROM interaction
              WHERE user_id = ANY(%(ids)s::uuid[])
             """,
@@ -48,14 +51,15 @@ class EngagementRepository:
         )
         return InteractionRows.from_records(np.frombuffer(packed or b"", dtype=_RECORD))
 
-    def copy_all(self, sink: Sink) -> None:
-        """Stream every interaction in COPY's binary format, all rows of one width: user_id, media_id, kind, time, id.
-        Raises DatabaseUnavailable."""
+    def copy(self, sink: Sink, *, after: int | None = None) -> None:
+        """Stream every interaction, or those with an id above `after`, in COPY's binary format, all rows of one width:
+        user_id, media_id, kind, time, id, value. Raises DatabaseUnavailable."""
+        newer = "" if after is None else f"AND id > {after:d}"  # COPY takes no parameters; an integer is none to fear
         self._database.copy(
             f"""
-            COPY (SELECT user_id::uuid, media_id::uuid, {_KIND}, {_TIME}, id::bigint
+            COPY (SELECT user_id::uuid, media_id::uuid, {_KIND}, {_TIME}, id::bigint, {_VALUE}
                     FROM interaction
-                   WHERE user_id IS NOT NULL AND media_id IS NOT NULL AND id IS NOT NULL)
+                   WHERE user_id IS NOT NULL AND media_id IS NOT NULL AND id IS NOT NULL {newer})
               TO STDOUT (FORMAT BINARY)
             """,
             sink,

@@ -1,125 +1,132 @@
-"""engagement_db as a sparse matrix: read by binary COPY, settled by the same rules as a live history."""
+"""Interactions as training and evaluation see them: settled as a live history is, with a strength each."""
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from shared.errors import DatabaseUnavailable
 from shared.ids import IdArray, IndexArray
 from shared.interactions import UNKNOWN_TIME, InteractionRows, settle
-from shared.repositories.engagement import EngagementRepository
+from shared.media import Kind
+from shared.strengths import Strength, Strengths, TimeLine
 
-_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
-_HEADER_BYTES: Final = len(_SIGNATURE) + 8  # flags, and the length of an extension, which is 0
-_TRAILER: Final = struct.pack(">h", -1)
-
-# A tuple of PostgreSQL's binary COPY: the number of fields, then each field's length and value. No field is NULL, so
-# every tuple has the same width and the whole stream is one array.
-_TUPLE: Final = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("user_bytes", ">i4"), ("user", "S16"),
-        ("title_bytes", ">i4"), ("title", "S16"),
-        ("kind_bytes", ">i4"), ("kind", ">i2"),
-        ("time_bytes", ">i4"), ("time", ">i8"),
-        ("row_bytes", ">i4"), ("row", ">i8"),
-    ]
-)  # fmt: skip
-_FIELDS: Final = 5
-_BLOCK_BYTES: Final = 1 << 24
-_MICROSECONDS_PER_DAY: Final = 86_400_000_000
+_MICROSECONDS_PER_DAY = 86_400_000_000
+_COLUMNS = ("users", "titles", "kinds", "times", "rows", "values", "strengths")
 
 
 @dataclass(frozen=True)
-class Positives:
-    """Who likes what: R, and when."""
+class Histories:
+    """What users like, and in which order they came to it: what an estimator learns from. Titles nobody likes are left
+    out."""
 
-    matrix: sparse.csr_array  # (users, titles), float32, 1 where a user likes or watched a title
-    times: NDArray[np.int64]  # (nnz,), microseconds since 2000-01-01; UNKNOWN_TIME where it is not known
-    titles: IdArray  # (titles,), sorted, distinct
+    title_ids: IdArray  # (titles,), what the columns are; sorted, distinct
+    matrix: sparse.csr_array  # R (users, titles), float32: the strength of each like or watch, above zero
+    places: IndexArray  # (nnz,), 0 for the oldest of a user's entries
+
+    @property
+    def title_degree(self) -> NDArray[np.float64]:
+        """Di: likes and watches per title, at least 1, so that its negative powers are finite. Shape (titles,)."""
+        return np.maximum(np.bincount(self.matrix.indices, minlength=self.matrix.shape[1]), 1).astype(np.float64)
+
+    @property
+    def user_degree(self) -> NDArray[np.float64]:
+        """Du: likes and watches per user, at least 1. Shape (users,)."""
+        return np.maximum(np.diff(self.matrix.indptr), 1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """m settled (user, title) pairs in order of user, then title, over index spaces of their own."""
+
+    user_ids: IdArray  # (u,), sorted, distinct
+    title_ids: IdArray  # (t,), sorted, distinct
+    users: IndexArray  # (m,)
+    titles: IndexArray  # (m,)
+    kinds: NDArray[np.int8]  # (m,), values of Kind
+    times: NDArray[np.int64]  # (m,), microseconds since 2000-01-01; UNKNOWN_TIME where it is not known
+    rows: NDArray[np.int64]  # (m,), the table's id
+    values: NDArray[np.float32]  # (m,), interaction_value or NaN
+    strengths: Strength  # (m,), float32: shared/strengths.py
+
+    @classmethod
+    def of(cls, found: InteractionRows, strengths: Strengths) -> Interactions:
+        """Settle rows, in whatever order they are; the result does not depend on it."""
+        user_ids, users = dense(found.users)
+        title_ids, titles = dense(found.titles)
+        pairs = settle(users, titles, found)
+        return cls(
+            user_ids=user_ids,
+            title_ids=title_ids,
+            users=pairs.users,
+            titles=pairs.titles,
+            kinds=pairs.kinds,
+            times=pairs.times,
+            rows=pairs.rows,
+            values=pairs.values,
+            strengths=strengths.of(pairs.kinds, pairs.values),
+        )
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether it is known what came first: the time of most interactions is."""
+        return bool(np.mean(self.times > UNKNOWN_TIME) > 0.5) if len(self) else False
+
+    def part(self, kept: NDArray[np.bool_]) -> Interactions:
+        """The pairs where `kept`, shape (m,), is true; the index spaces stay."""
+        return replace(self, **{name: getattr(self, name)[kept] for name in _COLUMNS})
+
+    def found(self) -> InteractionRows:
+        """The pairs as rows of the table."""
+        return InteractionRows(
+            users=self.user_ids[self.users],
+            titles=self.title_ids[self.titles],
+            kinds=self.kinds,
+            times=self.times,
+            rows=self.rows,
+            values=self.values,
+        )
+
+    @property
+    def positive(self) -> NDArray[np.bool_]:
+        """Where a user likes or watched a title. Shape (m,)."""
+        return (self.kinds == Kind.LIKE) | (self.kinds == Kind.WATCH)
+
+    def histories(self) -> Histories:
+        """R, a row per user of the index space."""
+        kept = self.positive & (self.strengths > 0)
+        users, titles, times, rows = (column[kept] for column in (self.users, self.titles, self.times, self.rows))
+        liked, columns = np.unique(titles, return_inverse=True)
+        starts = np.searchsorted(users, np.arange(len(self.user_ids) + 1))
+        matrix = sparse.csr_array(
+            (self.strengths[kept], columns.astype(np.int32), starts.astype(np.int32)),
+            shape=(len(self.user_ids), len(liked)),
+        )
+        line = TimeLine.of(users, times, rows)
+        places = np.empty(len(users), dtype=np.int64)
+        places[line.order] = line.places
+        return Histories(self.title_ids[liked], matrix, places)
 
     def popularity(self, *, half_life_days: float, now: int) -> NDArray[np.float32]:
-        """Shape (titles,): sum over the users who like a title of 2^(-age / half-life).
+        """Shape (t,): sum over the users who like a title of 2^(-age / half-life).
 
         Age counts from the newest interaction that is not after `now` (microseconds since 2000-01-01); an unknown age
         is that of the oldest. The same formula as EngagementRepository.popularity.
         """
-        known = self.times[(self.times > UNKNOWN_TIME) & (self.times <= now)]
+        titles, times = self.titles[self.positive], self.times[self.positive]
+        known = times[(times > UNKNOWN_TIME) & (times <= now)]
         newest, oldest = (int(known.max()), int(known.min())) if len(known) else (0, 0)
-        times = np.clip(self.times, oldest, newest)
-        weights = np.exp2((times - newest) / (half_life_days * _MICROSECONDS_PER_DAY))
-        return np.bincount(self.matrix.indices, weights=weights, minlength=len(self.titles)).astype(np.float32)
+        weights = np.exp2((np.clip(times, oldest, newest) - newest) / (half_life_days * _MICROSECONDS_PER_DAY))
+        return np.bincount(titles, weights=weights, minlength=len(self.title_ids)).astype(np.float32)
 
 
-def read_positives(engagement: EngagementRepository) -> Positives:
-    """Every user's positive titles. Raises DatabaseUnavailable, also for rows that are not what was asked for."""
-    reader = CopyReader()
-    try:
-        engagement.copy_all(reader)
-        rows = reader.rows()
-    except ValueError as error:
-        raise DatabaseUnavailable("engagement_db", str(error)) from error
-    return positives(rows)
-
-
-class CopyReader:
-    """Takes what EngagementRepository.copy_all sends, and keeps it as columns: 49 bytes a row instead of 72."""
-
-    def __init__(self) -> None:
-        self._pending = bytearray()
-        self._started = False
-        self._blocks: list[InteractionRows] = []
-
-    def write(self, data: bytes, /) -> None:
-        """Take the next piece of the stream. Raises ValueError when it is not what copy_all sends."""
-        self._pending += data
-        if len(self._pending) >= _BLOCK_BYTES:
-            self._parse()
-
-    def rows(self) -> InteractionRows:
-        """All rows, once the stream has ended. Raises ValueError when it ended too early."""
-        self._parse()
-        if self._pending != _TRAILER:
-            raise ValueError("the binary COPY ended too early")
-        return InteractionRows.joined(self._blocks)
-
-    def _parse(self) -> None:
-        if not self._started:
-            if not self._pending.startswith(_SIGNATURE):
-                raise ValueError("not a binary COPY")
-            del self._pending[:_HEADER_BYTES]
-            self._started = True
-        count = len(self._pending) // _TUPLE.itemsize
-        tuples = np.frombuffer(bytes(self._pending[: count * _TUPLE.itemsize]), dtype=_TUPLE)
-        if not (tuples["fields"] == _FIELDS).all():
-            raise ValueError("rows of unexpected width")
-        self._blocks.append(InteractionRows.from_records(tuples))
-        del self._pending[: count * _TUPLE.itemsize]
-
-
-def positives(rows: InteractionRows) -> Positives:
-    """Settle the rows and keep what users like."""
-    user_ids, users = _dense(rows.users)
-    title_ids, titles = _dense(rows.titles)
-    pairs = settle(users, titles, rows.kinds, rows.times, rows.rows)
-    users, titles = pairs.users[pairs.positive], pairs.titles[pairs.positive]
-    liked, columns = np.unique(titles, return_inverse=True)  # titles that nobody likes are left out
-    starts = np.searchsorted(users, np.arange(len(user_ids) + 1))
-    matrix = sparse.csr_array(
-        (np.ones(len(users), dtype=np.float32), columns.astype(np.int32), starts.astype(np.int32)),
-        shape=(len(user_ids), len(liked)),
-    )
-    return Positives(matrix=matrix, times=pairs.times[pairs.positive], titles=title_ids[liked])
-
-
-def _dense(ids: IdArray) -> tuple[IdArray, IndexArray]:
+def dense(ids: IdArray) -> tuple[IdArray, IndexArray]:
     """Sorted distinct ids, and each id's place among them: as np.unique, but by hashing, five times as fast."""
     if not len(ids):
         return ids, np.empty(0, dtype=np.int64)

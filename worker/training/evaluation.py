@@ -1,0 +1,118 @@
+"""Every way to recommend, side by side on one split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.model import Interval, Model
+from shared.scorer import Weights
+from worker.training.estimators.cooccurrence import CoOccurrence
+from worker.training.evaluator import Evaluator, Platform, Progress
+from worker.training.learn import Choice, learn
+from worker.training.metrics import Lists, intervals, per_user
+from worker.training.search import Report
+from worker.training.selection import Policy, Selection, select
+from worker.training.split import Protocol, Split
+
+_FIRST = 10  # titles of a list, in which it is counted what content moves
+_KEPT_AT = 100
+
+Parameters = Mapping[str, float | int]
+Measuring = Callable[[str], Progress]  # called with the name of what is measured next
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be evaluated, and how."""
+
+    split: Split
+    validation: Protocol  # by which settings are chosen within what is learnt from
+    platform: Platform
+    weights: Weights  # of the hybrid, as served
+    policy: Policy
+    most_users: int | None
+    ks: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """What genres bring and cost, against the same model without them."""
+
+    kept: float  # ndcg@100 with them / without
+    replaced: float  # share of the first ten that are other titles
+    moved: float  # share of the first ten that are other titles or stand elsewhere
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out."""
+
+    models: Mapping[str, Mapping[str, Interval]]  # name -> metric -> figure
+    parameters: Mapping[str, Parameters]  # name -> settings, of those that learn
+    chosen: str  # the one that training would publish
+    hybrid: Hybrid
+    selection: Selection
+    users: int  # tested
+    titles: int  # of the catalogue
+
+
+def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
+    """Choose settings within what is learnt from, learn from all of it, and measure on what was held out.
+
+    Raises NothingToTrainOn, NothingToEvaluate, TrainingTooLarge.
+    """
+    selection = select(task.split.fit, task.platform, task.policy, task.validation, trying)
+    evaluator = Evaluator(task.split, task.platform, most_users=task.most_users, seed=task.policy.seed)
+    depth = max(*task.ks, _KEPT_AT)
+    plain = Weights(content=0.0, pool=depth, depth=depth)
+    served = Weights(task.weights.content, task.weights.pool, depth)
+    histories = task.split.fit.histories()
+    found = selection.found
+    choices = {name: trial.choice for name, trial in found.by_estimator.items()} if found else {}
+    choices[selection.choice.name] = selection.choice
+
+    figures: dict[str, Mapping[str, Interval]] = {}
+    made: dict[str, Lists] = {}
+
+    def measure(name: str, model: Model | None, weights: Weights, *, content: bool) -> None:
+        made[name] = evaluator.lists(model, weights, content=content, progress=measuring(name))
+        figures[name] = intervals(made[name], evaluator.truth, seed=task.policy.seed, ks=task.ks)
+
+    measure("popularity", None, plain, content=False)
+    if task.platform.preferences:
+        measure("content", None, Weights(content=1.0, pool=depth, depth=depth), content=True)
+    learners = {"seed": _seeds(len(histories.title_ids), task.policy.limits.memory_bytes), **choices}
+    for name, choice in learners.items():
+        model = choice.model(learn(histories, choice, task.policy.limits))
+        measure(name, model, plain, content=False)
+        if choice is selection.choice:
+            measure("hybrid", model, served, content=True)
+    collaborative = made[selection.choice.name]
+    ndcg = {
+        name: per_user(made[name], evaluator.truth, (_KEPT_AT,))[f"ndcg@{_KEPT_AT}"].mean()
+        for name in ("hybrid", selection.choice.name)
+    }
+    return Evaluation(
+        models=figures,
+        parameters={name: choice.parameters for name, choice in learners.items()},
+        chosen=selection.choice.name,
+        hybrid=_difference(made["hybrid"], collaborative, ndcg["hybrid"] / ndcg[selection.choice.name]),
+        selection=selection,
+        users=len(evaluator.users),
+        titles=len(evaluator.catalogue),
+    )
+
+
+def _seeds(titles: int, memory_bytes: int) -> Choice:
+    """The seed's formula: a plain count of shared users, cut only where memory would not do."""
+    neighbours = max(1, min(titles, memory_bytes // (24 * max(1, titles))))
+    return Choice(CoOccurrence(0.0, 0.0, 0.0, order=1.0, neighbours=neighbours), recency=0.0)
+
+
+def _difference(hybrid: Lists, collaborative: Lists, kept: float) -> Hybrid:
+    first, second = hybrid[:, :_FIRST], collaborative[:, :_FIRST]
+    there = (first[:, :, None] == second[:, None, :]).any(axis=2)
+    return Hybrid(kept=float(kept), replaced=float(np.mean(~there)), moved=float(np.mean(first != second)))

@@ -1,0 +1,55 @@
+"""The setting a model is trained with: searched for on a part that is held out, or the default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.training.estimators.estimator import Limits
+from worker.training.evaluator import Evaluator, Platform
+from worker.training.interactions import Interactions
+from worker.training.learn import Choice
+from worker.training.search import Found, Report, Search
+from worker.training.split import Protocol, split
+
+_USERS = 5_000  # whose held-out interactions settings are judged by
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a setting is chosen."""
+
+    default: Choice  # for a budget of zero
+    budget_seconds: float
+    neighbours: int  # K while searching
+    limits: Limits
+    seed: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The setting, and why."""
+
+    choice: Choice
+    found: Found | None  # None for a budget of zero: the default, untried
+    protocol: Protocol
+    users: int  # whose held-out interactions it was judged by
+
+
+def select(
+    interactions: Interactions, platform: Platform, policy: Policy, protocol: Protocol, report: Report
+) -> Selection:
+    """Search within these interactions only. Raises NothingToTrainOn, NothingToEvaluate."""
+    if not policy.budget_seconds:
+        return Selection(policy.default, None, protocol, 0)
+    part = split(interactions, protocol, seed=policy.seed)
+    evaluator = Evaluator(part, platform, most_users=_USERS, seed=policy.seed)
+    found = Search(
+        part.fit.histories(),
+        evaluator,
+        policy.limits,
+        ordered=interactions.ordered,
+        neighbours=policy.neighbours,
+        budget_seconds=policy.budget_seconds,
+        report=report,
+    ).run()
+    return Selection(found.best.choice, found, protocol, len(evaluator.users))
