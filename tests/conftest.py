@@ -46,7 +46,7 @@ def shared_platform(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest
 def platform(shared_platform: Platform, tmp_path: Path) -> Iterator[Platform]:
     """An empty platform."""
     shared_platform.empty()
-    shared_platform.model_dir = tmp_path / "models"
+    shared_platform.model_store = tmp_path / "models"
     yield shared_platform
     shared_platform._cleanup.close()
 
