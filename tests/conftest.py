@@ -18,6 +18,7 @@ from demo.movielens import Sample, read_movielens
 from demo.process import Process
 from demo.server import free_port
 from demo.servers import Postgres, Valkey
+from tests.object_store import S3
 from tests.on_rabbitmq import OnRabbitMQ
 from tests.platform import Platform
 from tests.rabbitmq import RabbitMQ
@@ -33,6 +34,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     with Valkey(tmp_path_factory.mktemp("valkey") / "data", appendonly=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    server = S3()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

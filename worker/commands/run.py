@@ -18,9 +18,7 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--name", default="worker@%h", help="the worker's name (default: %(default)s; %%h is the host)"
     )
-    command.add_argument(
-        "--pulse", type=Path, metavar="FILE", help="touch FILE every 5 s while reading the queue"
-    )
+    command.add_argument("--pulse", type=Path, metavar="FILE", help="touch FILE every 5 s while reading the queue")
     command.set_defaults(run=run)
 
 
