@@ -15,7 +15,6 @@ from demo.movielens import read_movielens
 from demo.server import free_port, port_is_free
 from demo.servers import Postgres, Valkey
 from demo.supervisor import Supervisor
-from shared.model import ModelStore
 
 _TRAINING = 3600.0  # seconds
 _READY = 60.0  # seconds
@@ -41,9 +40,9 @@ def start(supervisor: Supervisor, *, port: int, movielens: Path | None) -> tuple
     environment = {f"{name.upper()}_URL": dsn for name, dsn in dsns.items()} | {
         "REDIS_URL": valkey.url(0),
         "BROKER_URL": valkey.url(1),
-        "MODEL_DIR": str(directory / "model"),
+        "MODEL_STORE": str(directory / "model"),
     }
-    if ModelStore(directory / "model").current_version() is None:
+    if not (directory / "model" / "CURRENT").exists():
         with step("Training a model"):
             supervisor.finish("training", "worker", "train", environment=environment, seconds=_TRAINING)
     client = Client(f"http://127.0.0.1:{port}")

@@ -45,5 +45,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.register_blueprint(jobs.routes(parts.jobs, parts.results))
     app.register_blueprint(operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL))
-    logging.getLogger(__name__).info("gateway is ready, model %s", parts.models.current_version() or "none yet")
+    logging.getLogger(__name__).info("gateway is ready")
     return app

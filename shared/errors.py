@@ -10,6 +10,7 @@ ServiceError
 ├── ResultsNeverCame          the job ended without results (failed, cancelled or rejected)
 ├── ShareExceeded             one caller has as many users in open jobs as is its share
 ├── ModelRejected             a model failed its checks and was not made current
+├── NoSuchModel               the version that was asked for is not in the store
 ├── NothingToTrainOn          there are no positive interactions
 ├── UnusableFile              a file of interactions or titles cannot be read, or lacks a column
 ├── NothingToEvaluate         nobody has enough interactions for some to be held out
@@ -20,6 +21,7 @@ ServiceError
     │   ├── PoolExhausted     every connection stayed busy for the whole checkout time
     │   └── SlowStatement     the server is there, but this query took longer than its bound
     ├── CacheUnavailable      Redis is down or slower than its bound
+    ├── StorageUnavailable    the model store is down, slower than its bound, or not ours to write
     ├── BrokerUnavailable     the queue did not take the message in time
     └── QueueFull             the ledger has as many users in open jobs as it takes
 """
@@ -89,6 +91,10 @@ class ModelRejected(ServiceError):
     """A model failed its checks; the current one stays."""
 
 
+class NoSuchModel(ServiceError):
+    """The version that was asked for is not in the store, or there is none to go back to."""
+
+
 class NothingToTrainOn(ServiceError):
     """There are no positive interactions to learn from."""
 
@@ -141,6 +147,10 @@ class SlowStatement(DatabaseUnavailable):
 
 class CacheUnavailable(Unavailable):
     """Redis is down or slower than its bound."""
+
+
+class StorageUnavailable(Unavailable):
+    """The model store, or the folder of its copies, is down, slower than its bound, or not ours to write."""
 
 
 class BrokerUnavailable(Unavailable):

@@ -11,7 +11,7 @@ from shared.databases import Bounds, Database
 from shared.errors import DatabaseUnavailable
 from shared.job_results import JobResults
 from shared.jobs import JobPolicy, Jobs
-from shared.model import ModelStore
+from shared.model_store import ModelStore
 from shared.publishing import Publish, Publishing
 from shared.recommender import Recommender
 from shared.redis_store import RedisStore
@@ -91,7 +91,7 @@ class Parts:
             connections=threads + 2,  # readiness and the refresher come on top
         )
         catalog, engagement = CatalogRepository(databases.catalog), EngagementRepository(databases.engagement)
-        models = ModelStore(settings.model_dir)
+        models = ModelStore.at(settings.model_store, cache=settings.model_cache)
         refresher = Refresher(
             catalog=catalog,
             engagement=engagement,

@@ -1,4 +1,4 @@
-"""Keeps a process's snapshot fresh in the background: titles from catalog_db, the model from its folder.
+"""Keeps a process's snapshot fresh in the background: titles from catalog_db, the model from its store.
 
 A request takes the snapshot there is and keeps it to its end; a new one replaces it whole, so no request ever waits
 for a refresh or sees half of one.
@@ -15,13 +15,16 @@ from dataclasses import dataclass
 
 from shared.availability import Availability
 from shared.catalogue import Catalogue, Popularity
-from shared.errors import DatabaseUnavailable, ModelRejected
+from shared.errors import DatabaseUnavailable, ModelRejected, StorageUnavailable
 from shared.ids import IdArray
-from shared.model import Model, ModelStore
+from shared.model import Model
+from shared.model_store import ModelStore
 from shared.repositories.catalog import CatalogRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.snapshot import Snapshot
 
+_STORE_PAUSE_SECONDS = 10.0  # after a failure of the model store: what failed may have been a download of a gigabyte
+_START_SECONDS = 30.0  # for the first round; gunicorn and Celery give up on a process that takes twice as long to start
 _POPULARITY_SECONDS = 600.0  # without a model, popularity is a query over the whole table: not with every refresh
 
 _log = logging.getLogger(__name__)
@@ -59,9 +62,10 @@ class Refresher:
         self._popularity_due = self._catalogue_due = 0.0
         self._refused: str | None = None
         self._refreshing = threading.Lock()
-        self._stopped = threading.Event()
+        self._begun, self._stopped = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._reading = Availability("the reading of titles", 0)
+        self._fetching = Availability("the model store", _STORE_PAUSE_SECONDS)
 
     def current(self) -> Snapshot:
         """The latest snapshot. Raises DatabaseUnavailable while titles could not be read even once."""
@@ -70,10 +74,10 @@ class Refresher:
         return self._snapshot
 
     def start(self) -> None:
-        """Make the first snapshot now, as far as it goes, and the next ones in a thread."""
-        self.refresh()
+        """Make snapshots in a thread, and wait for the first; not for as long as fetching a large model may take."""
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._thread.start()
+        self._begun.wait(_START_SECONDS)
 
     def stop(self) -> None:
         """End the thread."""
@@ -97,27 +101,38 @@ class Refresher:
 
     def _run(self) -> None:
         jitter = random.Random()  # noqa: S311 - spreads the load of many processes; a secret it is not
-        while not self._stopped.wait(self._intervals.model * jitter.uniform(0.9, 1.1)):
+        while True:
             try:
                 self.refresh()
             except Exception:  # a defect here must not end refreshing for good; the next round tries again
                 _log.exception("a refresh failed")
+            self._begun.set()
+            if self._stopped.wait(self._intervals.model * jitter.uniform(0.9, 1.1)):
+                return
 
     def _latest_model(self) -> Model | None:
-        """The current version, or the one in use when there is none newer or the newer one is refused."""
+        """The current version, or the one in use when that is it, or it is refused or out of reach."""
         in_use = self._snapshot.model if self._snapshot else None
+        if not self._fetching.worth_trying():
+            return in_use
         version: str | None = None
         try:
             version = self._models.current_version()
             if version is None or (in_use and version == in_use.version) or version == self._refused:
-                return in_use
-            model = self._models.load(version)
-        except (ModelRejected, OSError) as error:
+                model = in_use
+            else:
+                model = self._models.load(version)
+                self._refused = None
+                _log.info("model %s is in use", version)
+        except StorageUnavailable as error:
+            self._fetching.failed(error)
+            return in_use
+        except ModelRejected as error:
             if version is None or version != self._refused:
                 _log.error("the new model is not used: %s", error)
             self._refused = version
-            return in_use
-        _log.info("model %s is in use", version)
+            model = in_use
+        self._fetching.answered()
         return model
 
     def _read_catalogue(self) -> bool:

@@ -84,7 +84,13 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr = Field(description="Redis or Valkey for the cache and the jobs' results")
     broker_url: SecretStr = Field(description="Celery's broker; another database number or server than REDIS_URL")
-    model_dir: Path = Field(description="folder of model versions; workers write it, gateways only read it")
+    model_store: str = Field(
+        description="model versions: a folder, or an object store's URL; workers write it, gateways only read it"
+    )
+    model_cache: Path = Field(
+        Path("/tmp/ml-service-models"),  # noqa: S108 - refused when it is another user's
+        description="folder for this host's copies of versions from an object store; not used for a folder",
+    )
 
     # Databases.
     database_connections: int = Field(
@@ -166,8 +172,12 @@ class Settings(BaseSettings):
     model_recency: float = Field(
         0.75, ge=0, le=5, description="r: a history's entry counts (1 + rank)^-r, the newest having rank 0"
     )
-    model_versions_kept: int = Field(
-        3, ge=1, le=100, description="model versions kept on disk, the current one included"
+    model_versions_kept: int = Field(3, ge=1, le=100, description="newest model versions kept, beside the current one")
+    model_least_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="what of the current model's titles, reach and accuracy a new one must have; 0 asks for nothing",
     )
 
     # Requests and jobs.

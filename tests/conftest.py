@@ -18,6 +18,7 @@ from demo.movielens import Sample, read_movielens
 from demo.process import Process
 from demo.server import free_port
 from demo.servers import Postgres, Valkey
+from tests.object_store import S3
 from tests.on_rabbitmq import OnRabbitMQ
 from tests.platform import Platform
 from tests.rabbitmq import RabbitMQ
@@ -36,6 +37,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    server = S3()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def shared_platform(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform = Platform(postgres, valkey, tmp_path_factory.mktemp("unused"))
     yield platform
@@ -46,7 +54,7 @@ def shared_platform(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest
 def platform(shared_platform: Platform, tmp_path: Path) -> Iterator[Platform]:
     """An empty platform."""
     shared_platform.empty()
-    shared_platform.model_dir = tmp_path / "models"
+    shared_platform.model_store = tmp_path / "models"
     yield shared_platform
     shared_platform._cleanup.close()
 

@@ -21,7 +21,8 @@ from demo.servers import Postgres, Valkey
 from gateway.app import create_app
 from shared import broker
 from shared.migrations import steps
-from shared.model import Model, ModelStore
+from shared.model import Model
+from shared.model_store import ModelStore
 from shared.parts import Databases, Parts
 from shared.settings import Settings
 from worker.training.train import train
@@ -39,7 +40,7 @@ class Platform:
         self,
         postgres: Postgres,
         valkey: Valkey,
-        model_dir: Path,
+        model_store: Path,
         *,
         prefix: str = "",
         redis_db: int = 0,
@@ -49,7 +50,7 @@ class Platform:
         self.postgres, self.valkey = postgres, valkey
         self.servers: dict[str, Any] = dict.fromkeys(DATABASES, postgres) | {"redis": valkey, "broker": valkey}
         self.servers |= apart or {}
-        self.model_dir = model_dir
+        self.model_store = model_store
         self.urls: dict[str, str] = {}
         self.redis_url = self.servers["redis"].url(redis_db)
         self.broker_url = self.servers["broker"].url(redis_db + 1)
@@ -194,7 +195,7 @@ class Platform:
         defaults = {f"{name}_url": url for name, url in self.urls.items()} | {
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
-            "model_dir": self.model_dir,
+            "model_store": str(self.model_store),
             "retry_pause_seconds": 0.2,
             "model_check_seconds": 0.1,
         }
@@ -226,7 +227,7 @@ class Platform:
         """Train and make current."""
         settings = self.settings(**changes)
         databases = Databases.connect(settings, processes=1)
-        return train(databases.engagement, ModelStore(self.model_dir), settings)
+        return train(databases.engagement, ModelStore.at(settings.model_store, cache=settings.model_cache), settings)
 
 
 class Gateway:

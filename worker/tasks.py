@@ -36,6 +36,7 @@ from shared.errors import (
     IdempotencyMismatch,
     InvalidRequest,
     JobNotFound,
+    ModelRejected,
     NothingToTrainOn,
     QueueFull,
     ShareExceeded,
@@ -96,7 +97,7 @@ def register(
         """Train on everything in engagement_db and make the result current."""
         try:
             train(parts().databases.engagement, parts().models, parts().settings)
-        except NothingToTrainOn as error:
+        except (NothingToTrainOn, ModelRejected) as error:
             _log.warning("no new model: %s", error)
 
     class NamedTask(Task):  # type: ignore[misc]  # Celery has no types

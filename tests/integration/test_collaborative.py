@@ -31,7 +31,7 @@ PLAIN = {
 def test_without_damping_or_cut_the_scores_on_movielens_equal_the_seeds_sql(service: Service, tmp_path: Path) -> None:
     """Every score of a dozen users, the one with the longest history among them."""
     platform = service.platform
-    parts = platform.parts(model_dir=tmp_path, **PLAIN)
+    parts = platform.parts(model_store=str(tmp_path), **PLAIN)
     train(parts.databases.engagement, parts.models, parts.settings)
     parts.refresher.refresh()
     snapshot = parts.refresher.current()

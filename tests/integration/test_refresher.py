@@ -41,8 +41,8 @@ def test_a_model_that_cannot_be_used_is_said_once_and_the_one_before_stays(
     good = platform.train().version
     gateway = platform.gateway(model_check_seconds=60)
     broken = "20990101T000000Z-00000000"
-    (platform.model_dir / broken).mkdir()
-    (platform.model_dir / "CURRENT").write_text(broken)
+    (platform.model_store / broken).mkdir()
+    (platform.model_store / "CURRENT").write_text(broken)
     with caplog.at_level(logging.ERROR, logger="shared.refresher"):
         for _ in range(5):
             gateway.refresh()
@@ -51,7 +51,7 @@ def test_a_model_that_cannot_be_used_is_said_once_and_the_one_before_stays(
     assert broken in errors[0]
     assert gateway.page(user)["model_version"] == good
 
-    (platform.model_dir / "CURRENT").write_text(good)  # the way back is one step
+    (platform.model_store / "CURRENT").write_text(good)  # the way back is one step
     gateway.refresh()
     assert gateway.page(user)["model_version"] == good
 

@@ -16,7 +16,7 @@ import redis
 from celery import Celery
 
 from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, TRAIN_TASK, WORK_QUEUE
-from shared.model import ModelStore
+from shared.model_store import ModelStore
 from tests.conftest import Service
 from tests.platform import wait_for
 
@@ -162,7 +162,7 @@ def test_a_new_model_is_taken_up_without_a_restart_or_a_failed_request(service: 
     for asker in askers:
         asker.start()
     queue(service).send_task(TRAIN_TASK, queue=WORK_QUEUE)
-    store = ModelStore(service.platform.model_dir)
+    store = ModelStore.at(str(service.platform.model_store), cache=service.platform.model_store)
     try:
         wait_for(lambda: store.current_version() != before)
         after = store.current_version()

@@ -38,7 +38,12 @@ shared.ids                      -> numpy
 shared.interactions             -> numpy shared.ids shared.media
 shared.catalogue                -> numpy shared.ids shared.media
 shared.ranked_list              -> numpy shared.ids shared.media
-shared.model                    -> numpy scipy orjson pydantic shared.catalogue shared.errors shared.ids
+shared.model                    -> numpy scipy pydantic shared.catalogue shared.errors shared.ids
+shared.storage                  -> fsspec shared.errors
+shared.file_lock                -> shared.errors
+shared.model_copies             -> shared.errors shared.file_lock shared.model shared.storage
+shared.model_store              -> orjson pydantic shared.errors shared.file_lock shared.model shared.model_copies
+                                   shared.storage
 shared.snapshot                 -> numpy shared.catalogue shared.model
 shared.tastes                   -> numpy shared.ids shared.interactions shared.scorer shared.snapshot
 shared.scorer                   => __future__ collections.abc dataclasses numpy scipy
@@ -54,7 +59,7 @@ shared.redis_store              -> redis shared.availability shared.errors
 shared.cache                    -> shared.errors shared.ranked_list shared.redis_store shared.snapshot
 shared.results                  -> shared.errors shared.job_states shared.ranked_list shared.redis_store
 shared.refresher                -> shared.availability shared.catalogue shared.errors shared.ids shared.model
-                                   shared.repositories.* shared.snapshot
+                                   shared.model_store shared.repositories.* shared.snapshot
 
 shared.titles                   -> orjson shared.errors shared.media shared.redis_store shared.repositories.catalog
 shared.recommender              -> shared.cache shared.errors shared.ids shared.interactions shared.media
@@ -103,12 +108,17 @@ worker.announcing.announcer     -> orjson shared.availability shared.broker shar
                                    shared.job_states shared.repositories.announcements worker.announcing.webhook
                                    worker.rounds
 worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shared.errors
-worker.__main__                 -> shared.errors shared.model shared.parts shared.settings shared.telemetry
-                                   worker.app worker.training.*
+worker.__main__                 -> shared.errors shared.settings shared.telemetry worker.commands.*
+worker.commands                 ->
+worker.commands.run             -> shared.settings worker.app
+worker.commands.train           -> shared.errors shared.model_store shared.parts shared.settings
+                                   worker.training.train
+worker.commands.models          -> rich shared.errors shared.model shared.model_store shared.settings
+worker.commands.rollback        -> shared.errors shared.model_store shared.settings
 worker.pulse                    -> celery
 worker.training.*               -> numpy scipy pyarrow sparse_dot_topn shared.databases shared.errors shared.ids
-                                   shared.interactions shared.model shared.repositories.engagement shared.settings
-                                   worker.training.*
+                                   shared.interactions shared.model shared.model_store shared.repositories.engagement
+                                   shared.settings worker.training.*
 """
 
 # One library per room, whatever a row above is changed to.
@@ -122,13 +132,15 @@ kombu               worker.* shared.broker
 amqp                worker.guard.rabbitmq
 pydantic_settings   shared.settings
 standardwebhooks    worker.announcing.webhook
+fsspec              shared.storage
+rich                worker.commands.models
 importlib
 """
 
 # Parts are put together in the doors' factories, and nowhere on the way.
 WHO_MAY_CALL = """
 Parts.build         gateway.app worker.app
-Databases.connect   shared.parts worker.__main__
+Databases.connect   shared.parts worker.commands.train
 Database            shared.parts
 RedisStore          shared.parts
 Refresher           shared.parts

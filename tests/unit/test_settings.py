@@ -223,14 +223,14 @@ def test_a_right_setting_of_callbacks_is_taken(environment: pytest.MonkeyPatch, 
 
 def test_every_wrong_variable_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("BROKER_URL")
-    environment.delenv("MODEL_DIR")
+    environment.delenv("MODEL_STORE")
     environment.setenv("WEB_THREADS", "0")
-    with pytest.raises(ConfigurationError, match=r"\.env\.example.*BROKER_URL.*MODEL_DIR.*WEB_THREADS"):
+    with pytest.raises(ConfigurationError, match=r"\.env\.example.*BROKER_URL.*MODEL_STORE.*WEB_THREADS"):
         Settings.from_environment()
 
 
 def test_a_refusal_names_no_password_of_the_variables_that_are_right(environment: pytest.MonkeyPatch) -> None:
-    environment.delenv("MODEL_DIR")
+    environment.delenv("MODEL_STORE")
     with pytest.raises(ConfigurationError) as refusal:
         Settings.from_environment()
     assert not [name for name in REQUIRED if name in os.environ and os.environ[name] in str(refusal.value)]
