@@ -189,6 +189,20 @@ class Database:
                         raise
 
     @contextmanager
+    def exclusively(self, key: int) -> Iterator[bool]:
+        """Whether nobody else holds the lock `key` of this database: then it is held for as long as the block lasts,
+        or this process, or its connection. Nobody is waited for. Raises DatabaseUnavailable."""
+        with self._checkout() as session:
+            seconds = self.bounds.statement
+            [(taken,)] = session.run("SELECT pg_try_advisory_lock(%(key)s)", {"key": key}, seconds=seconds)
+            try:
+                yield taken
+            finally:
+                if taken and not session.broken:
+                    with contextlib.suppress(psycopg2.Error, DatabaseUnavailable):  # closed, then: as good as given back
+                        session.run("SELECT pg_advisory_unlock(%(key)s)", {"key": key}, seconds=seconds)
+
+    @contextmanager
     def _rolled_back_on_error(self, session: Session) -> Iterator[None]:
         """So that refusing something does not cost a connection."""
         try:

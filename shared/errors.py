@@ -13,6 +13,7 @@ ServiceError
 ├── NoSuchModel               the version that was asked for is not in the store
 ├── NothingToTrainOn          there are no positive interactions
 ├── UnusableFile              a file of interactions or titles cannot be read, or lacks a column
+├── TrainingBusy              another training is running, and one at a time is enough
 ├── NothingToEvaluate         nobody has enough interactions for some to be held out
 ├── TrainingTooLarge          an estimator would take more memory than it may
 ├── NotReady                  no titles read, no model trained, or no worker alive: /health/ready says so
@@ -101,6 +102,10 @@ class NothingToTrainOn(ServiceError):
 
 class UnusableFile(ServiceError):
     """A file of interactions or titles cannot be read, or lacks a column."""
+
+
+class TrainingBusy(ServiceError):
+    """Another training is running, and one at a time is enough."""
 
 
 class NothingToEvaluate(ServiceError):

@@ -51,6 +51,10 @@ class InteractionRows:
         """Blocks of rows as one."""
         return cls(*(np.concatenate([getattr(block, field.name) for block in blocks]) for field in fields(cls)))
 
+    def part(self, kept: NDArray[np.bool_]) -> InteractionRows:
+        """The rows where `kept`, shape (n,), is true."""
+        return InteractionRows(*(getattr(self, field.name)[kept] for field in fields(self)))
+
     def __len__(self) -> int:
         return len(self.users)
 

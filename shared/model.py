@@ -74,6 +74,7 @@ class Description(_Record):
     users: int
     interactions: int
     watermark: int | None = None  # the highest interaction id that was read
+    read_all_at: datetime | None = None  # when every interaction was read last; since then only newer ones
     evidence: Evidence | None = None
 
 
@@ -110,6 +111,11 @@ class Model:
     def version(self) -> str:
         """The version's name, e.g. 20261122T184900Z-1f2e3d4c."""
         return self.manifest.version
+
+    @property
+    def recency(self) -> float:
+        """How fast a history fades in the scorer: shared/strengths.py."""
+        return self.manifest.recency
 
     @property
     def reach(self) -> int:

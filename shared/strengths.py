@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shared.ids import IndexArray
 from shared.interactions import UNKNOWN_TIME
 from shared.media import Kind
-from shared.settings import Settings
+from shared.settings import ModelSettings
 
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
@@ -35,7 +35,7 @@ class Strengths:
     half_life_days: float = 0.0  # 0: age does not matter beyond rank
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Strengths:
+    def from_settings(cls, settings: ModelSettings) -> Strengths:
         """As they are set."""
         return cls(
             like=settings.like_strength,

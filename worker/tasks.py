@@ -40,11 +40,12 @@ from shared.errors import (
     NothingToTrainOn,
     QueueFull,
     ShareExceeded,
+    TrainingBusy,
 )
 from shared.job_states import Announce, ChunkRef, Order
 from shared.parts import Parts
 from worker.guard.dead_letters import DeadLetters
-from worker.training.train import train
+from worker.training.train import Training
 
 _SOFT, _HARD = 0.75, 0.9  # of the lease: a chunk that takes longer is ended before somebody else may take it
 _TRAINING_LIMITS: Final = {"soft_time_limit": 3600, "time_limit": 3660}  # s
@@ -95,9 +96,10 @@ def register(
 
     def train_model() -> None:
         """Train on everything in engagement_db and make the result current."""
+        databases, models, settings = parts().databases, parts().models, parts().settings
         try:
-            train(parts().databases.engagement, parts().models, parts().settings)
-        except (NothingToTrainOn, ModelRejected) as error:
+            Training(databases.engagement, databases.jobs, models, settings).full()
+        except (NothingToTrainOn, TrainingBusy, ModelRejected) as error:
             _log.warning("no new model: %s", error)
 
     class NamedTask(Task):  # type: ignore[misc]  # Celery has no types

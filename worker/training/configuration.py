@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from shared.settings import Settings
+from shared.ids import IdArray
+from shared.settings import ModelSettings
+from shared.strengths import Strengths
 from worker.training.estimators.cooccurrence import CoOccurrence
 from worker.training.estimators.estimator import Limits
+from worker.training.evaluator import Platform
 from worker.training.learn import Choice
 from worker.training.selection import Policy
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
 
 
-def policy(settings: Settings, *, ordered: bool) -> Policy:
+def policy(settings: ModelSettings, *, ordered: bool) -> Policy:
     """How a setting is chosen. ordered: whether it is known what came first; if not, order and recency are no use."""
     return Policy(
         default=Choice(
@@ -34,6 +37,19 @@ def policy(settings: Settings, *, ordered: bool) -> Policy:
             memory_bytes=settings.training_memory_mb * 1_000_000,
         ),
         seed=settings.training_seed,
+    )
+
+
+def platform_of(titles: IdArray, settings: ModelSettings, now: datetime) -> Platform:
+    """Titles, and how the service is set; without genres or preferences."""
+    return Platform(
+        titles=titles,
+        genres={},
+        preferences=None,
+        strengths=Strengths.from_settings(settings),
+        history_length=settings.history_length,
+        popularity_half_life_days=settings.popularity_half_life_days,
+        now=microseconds(now),
     )
 
 

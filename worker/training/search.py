@@ -117,14 +117,14 @@ class Search:
             self._skipped.append(f"{space.name}: {error}")
 
     def _climb(self, space: Space) -> None:
-        point = max(space.starts, key=lambda start: self._try(space.make(start)).value)
-        best, improved = self._try(space.make(point)), True
+        point = max(space.starts, key=lambda start: self._try(space.choice(start)).value)
+        best, improved = self._try(space.choice(point)), True
         while improved:
             improved = False
             for axis, grid in space.axes.items():
                 for step in (1, -1):
                     while (moved := _moved(point, axis, grid, step)) is not None:
-                        trial = self._try(space.make(moved))
+                        trial = self._try(space.choice(moved))
                         if trial.value <= best.value:
                             break
                         point, best, improved = moved, trial, True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 
 from worker.training.estimators.cooccurrence import CoOccurrence
 from worker.training.estimators.ease import Ease
@@ -29,15 +30,22 @@ _HEADS = (5_000.0, 10_000.0)
 _CUTS = (100, 200, 500)
 
 
+class UnknownEstimator(Exception):
+    """A setting of another release."""
+
+
 @dataclass(frozen=True)
 class Space:
     """One estimator's settings."""
 
-    name: str
-    make: Callable[[Point], Choice]
+    name: str  # the estimator's
     starts: Sequence[Point]
     axes: Mapping[str, Sequence[float]]  # rising; in the order in which they are moved along
     first_seconds: float = 0.0  # about what the first setting takes on two cores; the next ones are known by then
+
+    def choice(self, point: Point) -> Choice:
+        """The setting at a point of the grid."""
+        return choice_of(self.name, point)
 
 
 def families(*, ordered: bool, neighbours: int) -> Space:
@@ -47,8 +55,7 @@ def families(*, ordered: bool, neighbours: int) -> Space:
     axes = {"b": _QUARTERS, "c": _TENTHS, "a": _TENTHS}
     return Space(
         CoOccurrence.name,
-        lambda p: Choice(_family(p, neighbours), p["r"]),
-        [shape | time for time in times for shape in shapes],
+        [shape | time | {"k": neighbours} for time in times for shape in shapes],
         {**_IN_TIME, **axes} if ordered else axes,
     )
 
@@ -57,26 +64,24 @@ def regressions(family: Choice, *, ordered: bool, neighbours: int, titles: int) 
     """The others, beginning with the order and the recency that are best for the family."""
     best = family.parameters
     time = {"w": best["w"], "r": best["r"]}
-    rest = {name: best[name] for name in "abc"}
+    k = {"k": neighbours}
     in_time = _IN_TIME if ordered else {}
-
-    def ease(p: Point) -> Ease:
-        return Ease(p["lambda"], p["b"], p["p"], p["w"], neighbours)
-
     shapes = ({"lambda": 30.0, "b": 0.5, "p": 0.5}, {"lambda": 300.0, "b": 0.0, "p": 0.0})
-    axes = {"lambda": _PENALTIES, **in_time, "p": _QUARTERS, "b": _QUARTERS}
-    on_all = Space(Ease.name, lambda p: Choice(ease(p), p["r"]), [shape | time for shape in shapes], axes, 3e-11 * titles**3)
+    on_all = Space(
+        Ease.name,
+        [shape | time | k for shape in shapes],
+        {"lambda": _PENALTIES, **in_time, "p": _QUARTERS, "b": _QUARTERS},
+        3e-11 * titles**3,
+    )
     local = Space(
         LocalRidge.name,
-        lambda p: Choice(LocalRidge(p["lambda"], _family(p, neighbours)), p["r"]),
-        [{"lambda": 30.0} | rest | time],
+        [{**best, "lambda": 30.0, **k}],
         {"lambda": _PENALTIES, **in_time, "b": _QUARTERS},
         2e-3 * titles,
     )
     on_head = Space(
         EaseOnHead.name,
-        lambda p: Choice(EaseOnHead(int(p["head"]), ease(p), _family({**p, **rest}, neighbours)), p["r"]),
-        [{"head": _HEADS[0]} | shapes[0] | time],
+        [{"head": _HEADS[0], **shapes[0], **time, **k, **{f"rest_{name}": best[name] for name in "abcw"}}],
         {"head": _HEADS, "lambda": _PENALTIES, **in_time, "p": _QUARTERS},
         3e-11 * _HEADS[0] ** 3,
     )
@@ -86,21 +91,37 @@ def regressions(family: Choice, *, ordered: bool, neighbours: int, titles: int) 
 def cuts(choice: Choice) -> list[Choice]:
     """The same with other K, fewest neighbours first, itself among them."""
     others = sorted({*_CUTS, choice.estimator.neighbours})
-    return [replace(choice, estimator=_cut(choice.estimator, k)) for k in others]
+    return [choice_of(choice.name, {**choice.parameters, "k": k}) for k in others]
 
 
-def _family(p: Point, neighbours: int) -> CoOccurrence:
-    return CoOccurrence(p["a"], p["b"], p["c"], p["w"], neighbours)
+def choice_of(estimator: str, parameters: Point) -> Choice:
+    """The setting that a manifest tells of. Raises UnknownEstimator for one of another release."""
+    try:
+        return Choice(_ESTIMATORS[estimator](parameters), parameters["r"])
+    except KeyError as error:
+        raise UnknownEstimator(f"this release has no estimator {estimator} with these settings: {error}") from error
 
 
-def _cut(estimator: Estimator, neighbours: int) -> Estimator:
-    if isinstance(estimator, LocalRidge):
-        return replace(estimator, candidates=replace(estimator.candidates, neighbours=neighbours))
-    if isinstance(estimator, EaseOnHead):
-        return replace(
-            estimator,
-            ease=replace(estimator.ease, neighbours=neighbours),
-            rest=replace(estimator.rest, neighbours=neighbours),
-        )
-    assert isinstance(estimator, CoOccurrence | Ease)
-    return replace(estimator, neighbours=neighbours)
+def _family(p: Point) -> CoOccurrence:
+    return CoOccurrence(p["a"], p["b"], p["c"], p["w"], int(p["k"]))
+
+
+def _ease(p: Point) -> Ease:
+    return Ease(p["lambda"], p["b"], p["p"], p["w"], int(p["k"]))
+
+
+def _local_ridge(p: Point) -> LocalRidge:
+    return LocalRidge(p["lambda"], _family(p))
+
+
+def _ease_on_head(p: Point) -> EaseOnHead:
+    rest = {name.removeprefix("rest_"): value for name, value in p.items() if name.startswith("rest_")}
+    return EaseOnHead(int(p["head"]), _ease(p), _family({**rest, "k": p["k"]}))
+
+
+_ESTIMATORS: Final[Mapping[str, Callable[[Point], Estimator]]] = {
+    CoOccurrence.name: _family,
+    Ease.name: _ease,
+    LocalRidge.name: _local_ridge,
+    EaseOnHead.name: _ease_on_head,
+}

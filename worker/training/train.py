@@ -3,64 +3,181 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 from shared.databases import Database
-from shared.errors import NothingToTrainOn
-from shared.model import Description, Model
+from shared.errors import ModelRejected, NothingToEvaluate, NothingToTrainOn, TrainingBusy
+from shared.ids import IdIndex
+from shared.interactions import InteractionRows
+from shared.model import Description, Evidence, Manifest, Model
+from shared.model import Trial as TrialRecord
 from shared.model_store import ModelStore
 from shared.repositories.engagement import EngagementRepository
 from shared.settings import Settings
-from worker.training.cooccurrence import CoOccurrence
-from worker.training.interactions import read_positives
+from shared.strengths import Strengths
+from worker.training.configuration import microseconds, platform_of, policy
+from worker.training.interactions import Interactions
+from worker.training.kept_rows import KeptRows
+from worker.training.learn import Choice, learn
+from worker.training.metrics import interval
 from worker.training.publishing import publish
+from worker.training.search import METRIC, Report, Trial
+from worker.training.selection import Selection, select
+from worker.training.space import UnknownEstimator, choice_of
+from worker.training.split import Protocol
 
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
+_LOCK: Final = 0x6D6C2D7472616961  # "ml-traia": the key under which trainings exclude each other in jobs_db
 
 _log = logging.getLogger(__name__)
 
 
-def train(engagement: Database, models: ModelStore, settings: Settings, *, force: bool = False) -> Model:
-    """Learn neighbours from every positive interaction and make them the current model.
+def _unheard(_trial: Trial, _best: Trial) -> None:
+    """Nobody watches."""
 
-    force: even if it is much less than the current one.
-    Raises NothingToTrainOn, DatabaseUnavailable, StorageUnavailable, ModelRejected; the current model then stays.
-    """
-    started = time.perf_counter()
-    now = datetime.now(UTC)
-    positives = read_positives(EngagementRepository(engagement))
-    users, titles = positives.matrix.shape
-    interactions = positives.matrix.nnz
-    if not interactions:
-        raise NothingToTrainOn("engagement_db holds no likes or watches")
-    _log.info("read %s positives of %s users, %.1f s", interactions, users, time.perf_counter() - started)
 
-    estimator = CoOccurrence(
-        history_exponent=settings.model_history_exponent,
-        user_exponent=settings.model_user_exponent,
-        title_exponent=settings.model_title_exponent,
-        neighbours=settings.model_neighbours,
-    )
-    neighbours = estimator.fit(positives.matrix, threads=settings.training_threads or os.cpu_count() or 1)
-    if not neighbours.nnz:
-        raise NothingToTrainOn("no two titles share a user: every user has liked or watched only one")
-    model = publish(
-        models,
-        titles=positives.titles,
-        popularity=positives.popularity(
-            half_life_days=settings.popularity_half_life_days,
-            now=int((now - _EPOCH).total_seconds() * 1e6),
+@dataclass(frozen=True)
+class Training:
+    """Trains models for one platform; one at a time, however many hosts try."""
+
+    engagement: Database
+    jobs: Database  # where trainings exclude each other
+    models: ModelStore
+    settings: Settings
+    report: Report = _unheard
+
+    def full(self, *, force: bool = False) -> Model:
+        """Read every interaction, look for the best setting, and make the result the current model.
+
+        force: even if it is much less than the current one. Raises TrainingBusy, NothingToTrainOn, TrainingTooLarge,
+        DatabaseUnavailable, StorageUnavailable, ModelRejected; the current model then stays.
+        """
+        with self._alone():
+            now = datetime.now(UTC)
+            interactions = self._settled(self._rows().read_all())
+            selection = self._select(interactions, now)
+            evidence = _evidence(selection, self.settings.training_seed) if selection.found else None
+            return self._publish(interactions, selection.choice, evidence, now, read_all_at=now, force=force)
+
+    def refresh(self) -> Model:
+        """Learn from the interactions that are newer, with the setting of the current model; exactly what a full
+        training with that setting would come to. Where that cannot be, a full training. Raises as `full` does."""
+        basis = self._basis()
+        if basis is None:
+            return self.full()
+        manifest, choice = basis
+        with self._alone():
+            now = datetime.now(UTC)
+            rows = self._rows().read_newer()
+            if rows is not None:
+                return self._publish(
+                    self._settled(rows), choice, manifest.evidence, now, read_all_at=manifest.read_all_at, force=False
+                )
+        return self.full()
+
+    def _basis(self) -> tuple[Manifest, Choice] | None:
+        """The current model's manifest and setting, if a refresh can go on from it."""
+        try:
+            version = self.models.current_version()
+            if version is None:
+                return None
+            manifest = self.models.manifest(version)
+            choice = choice_of(manifest.estimator, manifest.parameters)
+        except (ModelRejected, UnknownEstimator):
+            return None
+        return (manifest, choice) if manifest.read_all_at else None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self.jobs.exclusively(_LOCK) as alone:
+            if not alone:
+                raise TrainingBusy("another training is running; it will publish a model when it is done")
+            yield
+
+    def _rows(self) -> KeptRows:
+        return KeptRows(EngagementRepository(self.engagement), Path(self.settings.model_cache))
+
+    def _settled(self, rows: InteractionRows) -> Interactions:
+        _log.info("%s interactions", len(rows))
+        interactions = Interactions.of(rows, Strengths.from_settings(self.settings))
+        if not interactions.positive.any():
+            raise NothingToTrainOn("engagement_db holds no likes or watches")
+        return interactions
+
+    def _select(self, interactions: Interactions, now: datetime) -> Selection:
+        platform = platform_of(interactions.title_ids, self.settings, now)
+        protocol = Protocol.TEMPORAL if interactions.ordered else Protocol.RANDOM
+        how = policy(self.settings, ordered=interactions.ordered)
+        try:
+            return select(interactions, platform, how, protocol, self.report)
+        except NothingToEvaluate as error:
+            _log.warning("no model is searched for, the default is trained: %s", error)
+            return Selection(how.default, None, protocol, 0)
+
+    def _publish(
+        self,
+        interactions: Interactions,
+        choice: Choice,
+        evidence: Evidence | None,
+        now: datetime,
+        *,
+        read_all_at: datetime | None,
+        force: bool,
+    ) -> Model:
+        started = time.perf_counter()
+        histories = interactions.histories()
+        learnt = learn(histories, choice, policy(self.settings, ordered=interactions.ordered).limits)
+        popularity = interactions.popularity(
+            half_life_days=self.settings.popularity_half_life_days, now=microseconds(now)
+        )
+        users, titles = histories.matrix.shape
+        model = publish(
+            self.models,
+            titles=histories.title_ids,
+            popularity=popularity[IdIndex(interactions.title_ids).find(histories.title_ids)],
+            neighbours=learnt.neighbours,
+            description=Description(
+                estimator=choice.name,
+                parameters=dict(choice.parameters),
+                recency=choice.recency,
+                users=users,
+                interactions=histories.matrix.nnz,
+                watermark=int(interactions.rows.max()),
+                read_all_at=read_all_at,
+                evidence=evidence,
+            ),
+            keep=self.settings.model_versions_kept,
+            now=now,
+            least_share=self.settings.model_least_share,
+            force=force,
+        )
+        _log.info("model %s: %s titles, %.1f s", model.version, titles, time.perf_counter() - started)
+        return model
+
+
+def _evidence(selection: Selection, seed: int) -> Evidence:
+    """For the manifest."""
+    assert selection.found is not None
+    best = next(t for t in selection.found.trials if t.choice == selection.choice)
+    return Evidence(
+        split=selection.protocol,
+        metric=METRIC,
+        users=selection.users,
+        seed=seed,
+        accuracy=interval(best.scores, seed=seed),
+        trials=tuple(
+            TrialRecord(
+                estimator=trial.choice.name,
+                parameters=dict(trial.choice.parameters),
+                value=trial.value,
+                seconds=round(trial.seconds, 1),
+            )
+            for trial in selection.found.trials
         ),
-        neighbours=neighbours,
-        description=Description(
-            estimator=estimator.name, parameters=estimator.parameters(), users=users, interactions=interactions
-        ),
-        keep=settings.model_versions_kept,
-        now=now,
-        least_share=settings.model_least_share,
-        force=force,
+        skipped=tuple(selection.found.skipped),
     )
-    _log.info("model %s: %s titles, %.1f s in all", model.version, titles, time.perf_counter() - started)
-    return model

@@ -1,0 +1,84 @@
+"""The interactions a training has read, kept on its host, so that a refresh reads only newer ones.
+
+One file of columns, written beside and renamed; whatever is wrong with it, everything is read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import numpy as np
+
+from shared.interactions import InteractionRows
+from shared.repositories.engagement import EngagementRepository
+from worker.training.reading import read_interactions
+
+# Ids are given out before they are committed: a transaction that was open when we read may add smaller ones later. So
+# many ids below the highest are read again.
+OVERLAP: Final = 100_000
+_STILL_THERE = 0.5  # of the rows read again; with fewer, this is another table, or one that was tidied up
+
+_FORM: Final = {"users": "S16", "titles": "S16", "kinds": "i1", "times": "<i8", "rows": "<i8", "values": "<f4"}
+
+_log = logging.getLogger(__name__)
+
+
+class KeptRows:
+    """Reads interactions, all or the newer ones, and keeps what it read."""
+
+    def __init__(self, engagement: EngagementRepository, folder: Path) -> None:
+        self._engagement = engagement
+        self._file = folder / "interactions.npz"
+
+    def read_all(self) -> InteractionRows:
+        """Every interaction there is. Raises DatabaseUnavailable."""
+        rows = read_interactions(self._engagement)
+        self._keep(rows)
+        return rows
+
+    def read_newer(self) -> InteractionRows | None:
+        """What was kept with what is newer; None when nothing usable was kept. Raises DatabaseUnavailable.
+
+        A row that was deleted or changed since is still there as it was, unless it is among the newest.
+        """
+        kept = self._kept()
+        if kept is None or not len(kept):
+            return None
+        after = int(kept.rows.max()) - OVERLAP
+        newer = read_interactions(self._engagement, after=after)
+        again = kept.rows > after
+        if np.isin(kept.rows[again], newer.rows).mean() < _STILL_THERE:
+            _log.warning("what was read before is no longer in engagement_db: everything is read again")
+            return None
+        rows = InteractionRows.joined([kept.part(~again), newer])
+        self._keep(rows)
+        return rows
+
+    def _kept(self) -> InteractionRows | None:
+        try:
+            with np.load(self._file, allow_pickle=False) as columns:
+                return InteractionRows(**{name: columns[name].astype(form) for name, form in _FORM.items()})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            _log.warning("%s is not used: %s", self._file, error)
+            return None
+
+    def _keep(self, rows: InteractionRows) -> None:
+        """A disk that is full costs the next refresh its speed, and this training nothing."""
+        beside = self._file.with_name(f".{self._file.name}-{uuid4().hex}")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as file:
+                np.savez(file, **{field.name: getattr(rows, field.name) for field in fields(rows)})
+            beside.replace(self._file)
+        except OSError as error:
+            _log.warning("what was read cannot be kept for the next refresh: %s", error)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink()

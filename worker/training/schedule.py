@@ -1,0 +1,68 @@
+"""Training whenever it is due: everything now and then, what is newer in between."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from shared.errors import ModelRejected, ServiceError, TrainingBusy
+from shared.model import Manifest
+from shared.model_store import ModelStore
+from shared.settings import Settings
+from worker.training.train import Training
+
+LOOK_SECONDS: Final = 30.0  # between two looks at what is due: another host may have trained, somebody rolled back
+_AFTER_FAILURE_SECONDS: Final = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Due(Enum):
+    """What is to be done."""
+
+    NOTHING = "nothing"
+    REFRESH = "refresh"  # learn from what is newer
+    FULL = "full"  # read everything, search for the best model
+
+
+def due(current: Manifest | None, now: datetime, settings: Settings) -> Due:
+    """What is due, by the current model's age and by when everything was read for it."""
+    if current is None or current.read_all_at is None:
+        return Due.FULL
+    if now - current.read_all_at >= timedelta(seconds=settings.training_full_seconds):
+        return Due.FULL
+    pause = settings.training_refresh_seconds
+    return Due.REFRESH if pause and now - current.created_at >= timedelta(seconds=pause) else Due.NOTHING
+
+
+def current_manifest(models: ModelStore) -> Manifest | None:
+    """The current version's; None without one that can be read. Raises StorageUnavailable."""
+    try:
+        version = models.current_version()
+        return models.manifest(version) if version else None
+    except ModelRejected:
+        return None
+
+
+def keep_fresh(training: Training, stopped: threading.Event) -> None:
+    """Train whenever it is due, until stopped. What fails is tried again after a minute, however it failed."""
+    pause = 0.0
+    while not stopped.wait(pause):
+        pause = LOOK_SECONDS
+        try:
+            step = due(current_manifest(training.models), datetime.now(UTC), training.settings)
+            if step is Due.FULL:
+                training.full()
+            elif step is Due.REFRESH:
+                training.refresh()
+        except TrainingBusy as error:
+            _log.info("%s", error)
+        except ServiceError as error:
+            _log.error("no new model: %s", error)
+            pause = _AFTER_FAILURE_SECONDS
+        except Exception:  # a defect must not end training for good
+            _log.exception("no new model")
+            pause = _AFTER_FAILURE_SECONDS
