@@ -199,7 +199,9 @@ class Database:
                 yield taken
             finally:
                 if taken and not session.broken:
-                    with contextlib.suppress(psycopg2.Error, DatabaseUnavailable):  # closed, then: as good as given back
+                    with contextlib.suppress(
+                        psycopg2.Error, DatabaseUnavailable
+                    ):  # closed, then: as good as given back
                         session.run("SELECT pg_advisory_unlock(%(key)s)", {"key": key}, seconds=seconds)
 
     @contextmanager

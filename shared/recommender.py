@@ -137,9 +137,7 @@ class Recommender:
             if bulk:
                 raise
             degraded = True
-        known = tastes(
-            user_ids, genres, history, snapshot, strengths=self._strengths, most=self._history_length
-        )
+        known = tastes(user_ids, genres, history, snapshot, strengths=self._strengths, most=self._history_length)
         lists = rank(known, snapshot, self._weights)
         return dict(zip(user_ids, lists, strict=True)), degraded
 

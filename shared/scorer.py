@@ -2,8 +2,8 @@
 
 Terms: a *candidate* is a title of the catalogue that the user has not seen. Content = matching genres / the user's
 genres. Collaborative = sum over the user's history of its weight (shared/strengths.py) times the neighbour's (S, see
-shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hybrid = w * content + (1 - w) * collaborative; a component with
-nothing to say gives its weight to the other.
+shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hybrid = w * content + (1 - w) *
+collaborative; a component with nothing to say gives its weight to the other.
 
 Retrieve, then rank: candidates come in the order of their collaborative score, topped up by matching genres, then by
 popularity. The first `pool` of them are ranked by the hybrid; the rest follow as they came. Ties: popularity, then id.

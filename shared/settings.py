@@ -95,7 +95,10 @@ class ModelSettings(BaseSettings):
     like_strength: float = Field(1.0, gt=0, le=100, description="weight of a LIKE")
     watch_strength: float = Field(0.5, ge=0, le=100, description="weight of a WATCH; 0: seen, and no more")
     dislike_strength: float = Field(
-        -0.2, ge=-100, le=0, description="weight of a DISLIKE in a history: pushes similar titles down; 0: seen, no more"
+        -0.2,
+        ge=-100,
+        le=0,
+        description="weight of a DISLIKE in a history: pushes similar titles down; 0: seen, no more",
     )
     value_weight: float = Field(
         0.0, ge=0, le=1, description="how far interaction_value scales a weight: 0 not at all, 1 wholly"
@@ -110,7 +113,9 @@ class ModelSettings(BaseSettings):
         300.0, ge=0, le=86_400, description="time to search for the best model in; 0 trains the settings below, untried"
     )
     training_memory_mb: int = Field(
-        2048, ge=64, description="memory one estimator may take, in MB; what would take more is left out, and it says so"
+        2048,
+        ge=64,
+        description="memory one estimator may take, in MB; what would take more is left out, and it says so",
     )
     training_threads: int = Field(0, ge=0, le=256, description="threads of the matrix products; 0: every processor")
     training_seed: int = Field(0, ge=0, le=2**31, description="the same seed and interactions give the same model")

@@ -1,6 +1,6 @@
 """How much an interaction says of a user's taste: decided once, for serving and for training.
 
-    strength = LIKE, WATCH or DISLIKE's own, the last below zero, times (1 - v) + v * clip(interaction_value / full, 0, 1)
+    strength = that of LIKE, WATCH or DISLIKE (below zero), times (1 - v) + v * clip(interaction_value / full, 0, 1)
 
 where v is VALUE_WEIGHT. In a history it fades: by its rank, (1 + rank)^-recency with rank 0 the newest, which is learnt
 with the model; and, where it is asked for, by age, 2^(-age / half-life), age being measured from the user's newest.

@@ -25,7 +25,7 @@ from shared.model import Model
 from shared.model_store import ModelStore
 from shared.parts import Databases, Parts
 from shared.settings import Settings
-from worker.training.train import train
+from worker.training.train import Training
 
 DATABASES = ("user_db", "catalog_db", "engagement_db", "jobs_db")
 NOON = datetime(2024, 1, 1, 12)
@@ -196,6 +196,8 @@ class Platform:
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
             "model_store": str(self.model_store),
+            "model_cache": f"{self.model_store}-cache",
+            "training_budget_seconds": 0,
             "retry_pause_seconds": 0.2,
             "model_check_seconds": 0.1,
         }
@@ -227,7 +229,8 @@ class Platform:
         """Train and make current."""
         settings = self.settings(**changes)
         databases = Databases.connect(settings, processes=1)
-        return train(databases.engagement, ModelStore.at(settings.model_store, cache=settings.model_cache), settings)
+        models = ModelStore.at(settings.model_store, cache=settings.model_cache)
+        return Training(databases.engagement, databases.jobs, models, settings).full()
 
 
 class Gateway:

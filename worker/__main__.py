@@ -10,7 +10,6 @@ from shared.settings import Settings
 from shared.telemetry import configure_logging
 from worker.commands import evaluate, models, rollback, run, train
 
-
 INTERRUPTED = 130  # as a shell says it
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 
 from shared.catalogue import Catalogue, Popularity
 from shared.ids import IdIndex, pack_ids
@@ -18,11 +17,12 @@ from shared.model import Manifest, Model
 from shared.ranked_list import STEPS, RankedList
 from shared.scorer import Taste, Weights, collaborative_scores, rank
 from shared.snapshot import Snapshot
+from tests.histories import LIMITS, histories
 from tests.oracles import seed_scores
-from worker.training.cooccurrence import CoOccurrence
+from worker.training.estimators.cooccurrence import CoOccurrence
 
 NONE = np.empty(0, dtype=np.int64)
-PLAIN = CoOccurrence(history_exponent=0, user_exponent=0, title_exponent=0, neighbours=10_000)
+PLAIN = CoOccurrence(history_exponent=0, user_exponent=0, title_exponent=0, order=1, neighbours=10_000)
 
 
 def title(number: int) -> UUID:
@@ -41,7 +41,7 @@ def catalogue(genres: dict[str, list[int]], popularity: list[float]) -> Catalogu
 
 def model(matrix: np.ndarray, estimator: CoOccurrence = PLAIN) -> Model:
     """A model of titles 0 .. n-1 from a dense users x titles matrix."""
-    neighbours = estimator.fit(sparse.csr_array(matrix.astype(np.float32)), threads=1)
+    neighbours = estimator.fit(histories(matrix), LIMITS)
     manifest = Manifest(
         version="20240101T000000Z-00000000", created_at=datetime.now(UTC), estimator="test", parameters={},
         users=matrix.shape[0], titles=matrix.shape[1], interactions=0, neighbours=neighbours.nnz, checksums={},
@@ -55,7 +55,8 @@ def taste(snapshot: Snapshot, likes: list[int] = (), genres: set[str] = frozense
     ids = pack_ids(map(title, likes))
     positives = snapshot.model.titles.find(ids) if snapshot.model else NONE
     seen = snapshot.catalogue.index.find(pack_ids(map(title, sorted({*likes, *seen}))))
-    return Taste(frozenset(genres), positives[positives >= 0], seen[seen >= 0])
+    positives = np.sort(positives[positives >= 0])
+    return Taste(frozenset(genres), positives, np.ones(len(positives), dtype=np.float32), seen[seen >= 0])
 
 
 def numbers(ranked: RankedList) -> list[int]:

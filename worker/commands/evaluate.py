@@ -47,7 +47,9 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     how.add_argument(
         "--order", choices=["rows"], help="lines of --train are in order of time, though without timestamps"
     )
-    how.add_argument("--least", type=int, default=LEAST, metavar="N", help="interactions of a user that is tested (%(default)s)")
+    how.add_argument(
+        "--least", type=int, default=LEAST, metavar="N", help="interactions of a user that is tested (%(default)s)"
+    )
     how.add_argument("--k", type=_numbers, default=KS, metavar="K,K", help="lengths of lists (10,20,50,100)")
     how.add_argument("--users", type=int, metavar="N", help="test so many, drawn at random (default: all)")
     how.add_argument("--budget", type=float, metavar="SECONDS", help="time to search in (TRAINING_BUDGET_SECONDS)")

@@ -43,7 +43,7 @@ class Watch:
     ) -> None:
         self._progress.stop()
 
-    def tried(self, trial: Trial, best: Trial) -> None:
+    def tried(self, _trial: Trial, best: Trial) -> None:
         """A setting was tried."""
         self._tried += 1
         seconds = time.monotonic() - self._started

@@ -12,7 +12,7 @@ from rich.table import Table
 from shared.errors import ConfigurationError
 from shared.model import Interval
 from worker.training.evaluation import Evaluation, Task
-from worker.training.search import K, METRIC
+from worker.training.search import METRIC, K
 
 _COLUMNS = ("ndcg@{k}", "recall@{k}", "capped_recall@{k}", "mrr@{k}", "coverage@{k}", "novelty@{k}",
             "popularity_bias@{k}", "disliked@{k}")  # fmt: skip
@@ -73,7 +73,9 @@ def show(task: Task, evaluation: Evaluation) -> None:
     console.print()
     found = evaluation.selection.found
     settings = ", ".join(f"{name} {value:g}" for name, value in evaluation.parameters[evaluation.chosen].items())
-    tried = f"the best of {len(found.trials)} settings by {METRIC} within what was learnt from" if found else "by default"
+    tried = (
+        f"the best of {len(found.trials)} settings by {METRIC} within what was learnt from" if found else "by default"
+    )
     console.print(f"chosen: {evaluation.chosen} ({settings}), {tried}")
     for reason in found.skipped if found else ():
         console.print(f"  left out: {reason}")
@@ -109,7 +111,7 @@ def _cell(figure: Interval | None) -> str:
 
 
 def plot(evaluation: Evaluation, path: Path) -> None:
-    """A picture of accuracy and coverage. Raises ConfigurationError without matplotlib, or for a file it cannot make."""
+    """A picture of accuracy and coverage. Raises ConfigurationError without matplotlib, and for an unusable file."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - only pictures need it
     except ImportError:

@@ -97,7 +97,8 @@ class Evaluator:
         return rank(known, snapshot, weights)
 
     def _truth(self, split: Split, relevant: Interactions) -> Truth:
-        popularity = np.asarray(self._of_all(split.fit.part(split.fit.positive)).sum(axis=0)).ravel()
+        liked = self._of_all(split.fit.part(split.fit.positive))
+        popularity = np.bincount(liked.indices, minlength=liked.shape[1]).astype(np.float64)
         liked = self._of_tested(self._known.part(self._known.positive))
         with np.errstate(invalid="ignore", divide="ignore"):
             history_popularity = (liked @ popularity) / np.diff(liked.indptr)

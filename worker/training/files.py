@@ -106,9 +106,7 @@ def _read(path: Path, *, needed: Sequence[str], optional: Sequence[str]) -> dict
     try:
         with csv.open_csv(path) as reader:
             there = reader.schema.names
-        chosen = {
-            name: alias for name in (*needed, *optional) for alias in reversed(_ALIASES[name]) if alias in there
-        }
+        chosen = {name: alias for name in (*needed, *optional) for alias in reversed(_ALIASES[name]) if alias in there}
         if missing := [name for name in needed if name not in chosen]:
             raise UnusableFile(f"{path} has no column {' or '.join(missing)}; it has {', '.join(there)}")
         options = csv.ConvertOptions(
@@ -133,7 +131,7 @@ def _numbers(path: Path, table: Mapping[str, pa.Array], name: str) -> NDArray[np
     if name not in table:
         return np.full(len(table["user_id"]), np.nan)
     try:
-        return pc.fill_null(table[name].cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+        return np.asarray(pc.fill_null(table[name].cast(pa.float64()), np.nan), dtype=np.float64)
     except pa.ArrowInvalid as error:
         raise UnusableFile(f"{path}: not a number in the column {name}: {error}") from error
 

@@ -96,7 +96,7 @@ class Interactions:
     @property
     def positive(self) -> NDArray[np.bool_]:
         """Where a user likes or watched a title. Shape (m,)."""
-        return (self.kinds == Kind.LIKE) | (self.kinds == Kind.WATCH)
+        return np.isin(self.kinds, (Kind.LIKE, Kind.WATCH))
 
     def histories(self) -> Histories:
         """R, a row per user of the index space."""

@@ -111,7 +111,8 @@ def _resampled(values: Floats, *, seed: int) -> tuple[Floats, list[NDArray[np.bo
     values = np.where(applies, values, 0.0)
     draw = np.random.default_rng(seed)
     users = len(values)
-    means, samples = [], []
+    means: list[Floats] = []
+    samples: list[NDArray[np.bool_]] = []
     for _ in range(0, RESAMPLES, _BLOCK):
         times = draw.multinomial(users, np.full(users, 1 / users), size=_BLOCK).astype(np.float64)
         means.append((times @ values) / np.maximum(times @ applies, 1))

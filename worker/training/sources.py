@@ -22,6 +22,7 @@ from shared.settings import ModelSettings, Settings
 from shared.strengths import Strengths
 from worker.training.configuration import platform_of, policy
 from worker.training.evaluation import Task
+from worker.training.evaluator import Platform
 from worker.training.files import Names, Thresholds, read_genres, read_interactions
 from worker.training.interactions import Interactions, dense
 from worker.training.preferences import favourites

@@ -21,10 +21,11 @@ from worker.training.interactions import Histories
 class CoOccurrence:
     """S = Di^-a . (w . R^T . Du^-b . R + (1 - w) . F) . Di^-c without its diagonal, each row cut to its K largest.
 
-    R is users x titles; Du and Di hold the number of titles per user and of users per title. F counts as R^T . Du^-b . R
-    does, but only where the title of the row was liked before the title of the column (order.py). w = 1 forgets the
-    order: then a = b = c = 0 is the plain count of shared users, the seed's own definition, and a = c = 0.5, b = 0 the
-    cosine. With w below 1 what came later counts more, and what came earlier less: a first film speaks for its sequel.
+    R is users x titles; Du and Di hold the number of titles per user and of users per title. F counts as
+    R^T . Du^-b . R does, but only where the title of the row was liked before the title of the column (order.py). w = 1
+    forgets the order: then a = b = c = 0 is the plain count of shared users, the seed's own definition, and
+    a = c = 0.5, b = 0 the cosine. With w below 1 what came later counts more, and what came earlier less: a first film
+    speaks for its sequel.
     """
 
     history_exponent: float  # a

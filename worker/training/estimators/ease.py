@@ -26,7 +26,7 @@ Square = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Ease:
-    """B minimises |W - W B|^2 + tr(B^T L B) with a diagonal of zeros, where W = Du^-b/2 . R and L = lambda + p diag(W^T W).
+    """B minimises |W - W B|^2 + tr(B^T L B) with a diagonal of zeros; W = Du^-b/2 . R, L = lambda + p diag(W^T W).
 
     With P = (W^T W + L)^-1 that is B[i, j] = -P[i, j] / P[j, j] (Steck, Embarrassingly Shallow Autoencoders for Sparse
     Data, 2019; there b = p = 0). With an order w below 1 the regression's right side, W^T W, gives way to
@@ -76,7 +76,7 @@ class Ease:
     def _inverse(self, histories: Histories) -> Square:
         """P."""
         root = histories.user_degree ** (-self.user_exponent / 2)
-        rooted = sparse.diags_array(root.astype(np.float32)) @ histories.matrix
+        rooted = sparse.csr_matrix(sparse.diags_array(root.astype(np.float32)) @ histories.matrix)
         gram = _product(rooted.T.tocsr(), rooted.tocsc())
         diagonal = np.diagonal(gram)
         np.fill_diagonal(gram, (1 + self.popularity_penalty) * diagonal + self.penalty)
@@ -87,7 +87,7 @@ class Ease:
         pivot = np.diagonal(inverse).copy()
         blocks = range(0, len(inverse), _BLOCK)
         if self.order == 1:
-            return map(lambda start: _without_diagonal(-inverse[start : start + _BLOCK] / pivot, start), blocks)
+            return (_without_diagonal(-inverse[start : start + _BLOCK] / pivot, start) for start in blocks)
         earlier, later = precedence(histories, user_exponent=self.user_exponent)
         before = _product(earlier.T.tocsr(), later.tocsc())
         # What each column loses so that its diagonal is zero: w / P[j, j] + (1 - w) (P F)[j, j] / P[j, j].
@@ -100,10 +100,10 @@ class Ease:
             part = inverse[start : start + _BLOCK]
             return _without_diagonal((1 - self.order) * (part @ before) - part * loss, start)
 
-        return map(rows, blocks)
+        return (rows(start) for start in blocks)
 
 
-def _product(left: sparse.csr_array, right: sparse.csc_array) -> Square:
+def _product(left: sparse.csr_matrix, right: sparse.csc_matrix) -> Square:
     """left @ right, dense, (n, n), float32, made a block of columns at a time."""
     titles = left.shape[0]
     product = np.empty((titles, titles), dtype=np.float32)
@@ -120,7 +120,7 @@ def _inverted(gram: Square) -> Square:
         factor, failed = lapack.spotri(factor, lower=0, overwrite_c=1)
     if failed:
         raise not_invertible(len(gram))
-    inverse = factor.T
+    inverse: Square = factor.T
     for start in range(0, len(inverse), _BLOCK):
         end = start + _BLOCK
         square = np.tril(inverse[start:end, start:end])

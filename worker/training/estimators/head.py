@@ -44,7 +44,9 @@ class EaseOnHead:
 
     def needs_bytes(self, histories: Histories) -> int:
         """EASE's on the head, or the family's on all; one after the other."""
-        return max(self.ease.needs_bytes(self._part(histories, self._head(histories))), self.rest.needs_bytes(histories))
+        return max(
+            self.ease.needs_bytes(self._part(histories, self._head(histories))), self.rest.needs_bytes(histories)
+        )
 
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
         """S (titles, titles), float32, signed, rows in order of column. Raises TrainingTooLarge before it starts."""

@@ -87,7 +87,8 @@ class LocalRidge:
     def _solve(self, system: NDArray[np.float32], right_side: NDArray[np.float32]) -> NDArray[np.float32]:
         """(system + lambda I)^-1 . right_side; the system is symmetric and not negative."""
         system[np.diag_indices_from(system)] += self.penalty
+        solution: NDArray[np.float32]
         _, solution, failed = lapack.sposv(system, right_side[:, None], lower=0, overwrite_a=1)
         if failed:
             raise not_invertible(len(system))
-        return solution[:, 0]
+        return solution.ravel()

@@ -60,7 +60,7 @@ class _Rows:
 
     def matrix(self, shape: tuple[int, int]) -> sparse.csr_matrix:
         if not self._rows:
-            return sparse.csr_matrix(shape, dtype=np.float32)
+            return sparse.csr_matrix(np.empty(shape, dtype=np.float32))
         counts = np.bincount(np.concatenate(self._rows), minlength=shape[0])
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return sparse.csr_matrix((np.concatenate(self._data), np.concatenate(self._columns), starts), shape=shape)
