@@ -1,22 +1,26 @@
-"""`python -m worker train`: a model much smaller than the current one is refused, until somebody insists."""
+"""`python -m worker train`: into a folder or an object store; a much smaller model only with --force."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 from uuid import uuid4
+
+import pytest
 
 from demo.process import PROJECT
 from shared.model_store import ModelStore
+from tests.object_store import S3
 from tests.platform import Platform
 
 
-def train(platform: Platform, *words: str) -> subprocess.CompletedProcess[str]:
+def train(platform: Platform, *words: str, **changes: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "worker", "train", *words],
         cwd=PROJECT,
-        env=os.environ | platform.environment(),
+        env=os.environ | platform.environment(**changes),
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,3 +47,18 @@ def test_a_much_smaller_model_is_refused_with_a_code_of_its_own_and_published_wi
     assert train(platform, "--force").returncode == 0
     assert store.current_version() != good
     assert store.manifest(store.current_version()).titles == 3
+
+
+def test_what_one_host_trains_into_an_object_store_another_takes_from_there(
+    platform: Platform, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heat, ronin, user = platform.title("Heat"), platform.title("Ronin"), uuid4()
+    platform.like([uuid4(), uuid4()], heat, ronin)
+    platform.like(user, heat)
+    url = s3.url(monkeypatch)
+    trained = train(platform, model_store=url, model_cache=tmp_path / "of the trainer")
+    assert trained.returncode == 0, trained.stderr
+    gateway = platform.gateway(model_store=url, model_cache=tmp_path / "of the gateway")
+    page = gateway.page(user)
+    assert page["strategy"] == "collaborative"
+    assert f"model {page['model_version']} is current: 2 titles" in trained.stdout
