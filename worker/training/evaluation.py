@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,8 +67,8 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
     selection = select(task.split.fit, task.platform, task.policy, task.validation, trying)
     evaluator = Evaluator(task.split, task.platform, most_users=task.most_users, seed=task.policy.seed)
     depth = max(*task.ks, _KEPT_AT)
-    plain = Weights(content=0.0, pool=depth, depth=depth)
-    served = Weights(task.weights.content, task.weights.pool, depth)
+    plain = Weights(content=0.0, pool=depth, depth=depth, new=0)
+    served = replace(task.weights, depth=depth)
     histories = task.split.fit.histories()
     found = selection.found
     choices = {name: trial.choice for name, trial in found.by_estimator.items()} if found else {}
@@ -83,7 +83,7 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
 
     measure("popularity", None, plain, content=False)
     if task.platform.preferences:
-        measure("content", None, Weights(content=1.0, pool=depth, depth=depth), content=True)
+        measure("content", None, replace(plain, content=1.0), content=True)
     learners = {"seed": _seeds(len(histories.title_ids), task.policy.limits.memory_bytes), **choices}
     for name, choice in learners.items():
         model = choice.model(learn(histories, choice, task.policy.limits))

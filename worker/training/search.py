@@ -24,7 +24,7 @@ from worker.training.space import Point, Space, cuts, families, regressions
 
 K = 20  # settings are chosen by ndcg@20: about what one screen shows
 METRIC = f"ndcg@{K}"
-COLLABORATIVE = Weights(content=0.0, pool=K, depth=K)
+COLLABORATIVE = Weights(content=0.0, pool=K, depth=K, new=0)
 _ENOUGH = 0.998  # the smallest number of neighbours with this share of the best score will do
 _SHARES = (0.4, 0.7, 0.9, 1.0)  # of the budget, spent when the search of one estimator after another ends
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from shared.catalogue import Listed
 from shared.databases import Database
 from shared.errors import ModelRejected, NothingToEvaluate, NothingToTrainOn, TrainingBusy
 from shared.ids import IdIndex
@@ -110,7 +111,7 @@ class Training:
         return interactions
 
     def _select(self, interactions: Interactions, now: datetime) -> Selection:
-        platform = platform_of(interactions.title_ids, self.settings, now)
+        platform = platform_of(Listed.without_years(interactions.title_ids), self.settings, now)
         protocol = Protocol.TEMPORAL if interactions.ordered else Protocol.RANDOM
         how = policy(self.settings, ordered=interactions.ordered)
         try:
