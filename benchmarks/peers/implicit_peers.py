@@ -48,14 +48,15 @@ class Als:
     iterations = 15
 
     def settings(self) -> Sequence[Setting]:
-        # The penalty works against the weight of the positives, so each alpha has its own range; below 1 it makes no
-        # difference that can be seen. The dearest last, and only where the penalty is enough for that many factors.
+        # The penalty works against the weight of the positives, so each alpha has its own range; far below it nothing
+        # changes. Few factors win on dense data with a small alpha, many on sparse data with a large one.
         return (
-            grid(factors=(128, 64), alpha=(40.0,), regularization=(100.0, 10.0, 0.1))
-            + grid(factors=(128, 64), alpha=(10.0,), regularization=(30.0, 10.0, 0.1))
-            + grid(factors=(128, 64), alpha=(1.0,), regularization=(10.0, 1.0))
-            + grid(factors=(_MOST_FACTORS,), alpha=(40.0,), regularization=(100.0, 10.0))
-            + grid(factors=(_MOST_FACTORS,), alpha=(10.0,), regularization=(30.0, 10.0))
+            grid(factors=(128,), alpha=(40.0,), regularization=(10.0, 100.0, 0.1))
+            + grid(factors=(128,), alpha=(10.0,), regularization=(30.0, 10.0, 0.1))
+            + grid(factors=(64, 128), alpha=(1.0,), regularization=(10.0,))
+            + grid(factors=(64,), alpha=(1.0, 10.0), regularization=(1.0, 30.0))
+            + grid(factors=(_MOST_FACTORS,), alpha=(40.0,), regularization=(10.0, 100.0))
+            + grid(factors=(_MOST_FACTORS,), alpha=(10.0,), regularization=(10.0,))
         )
 
     def needs_bytes(self, matrix: sparse.csr_array) -> int:
@@ -96,7 +97,7 @@ class Bpr:
 
     def settings(self) -> Sequence[Setting]:
         return (
-            grid(factors=(64,), iterations=(100,), learning_rate=(0.05, 0.01, 0.1), regularization=(0.01, 0.03, 0.001))
+            grid(factors=(64,), iterations=(100,), learning_rate=(0.05, 0.01, 0.1), regularization=(0.01, 0.03))
             + grid(factors=(128,), iterations=(100,), learning_rate=(0.05, 0.01), regularization=(0.01,))
             + grid(factors=(64,), iterations=(300,), learning_rate=(0.1, 0.05), regularization=(0.01,))
         )
@@ -148,7 +149,7 @@ class Bm25:
     name = "implicit BM25"
 
     def settings(self) -> Sequence[Setting]:
-        return grid(K=(200, 500, 100, 20), K1=(0.2, 0.6, 1.2), B=(0.2, 0.5, 0.35, 0.8))
+        return grid(K=(200, 500, 50), K1=(0.2, 0.1, 0.6, 1.2), B=(0.2, 0.5, 0.35, 0.8))
 
     def needs_bytes(self, matrix: sparse.csr_array) -> int:
         return _neighbour_bytes(matrix)

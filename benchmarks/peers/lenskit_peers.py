@@ -90,7 +90,9 @@ class Slim:
     name = "lenskit SLIM"
 
     def settings(self) -> Sequence[Setting]:
-        return grid(max_nbrs=(_MOST_LEARNED_FROM, 50), l2_reg=(30.0, 100.0, 10.0, 1.0), l1_reg=(1.0, 2.0, 0.1))
+        many = grid(max_nbrs=(_MOST_LEARNED_FROM,), l2_reg=(100.0, 30.0, 300.0, 10.0), l1_reg=(1.0, 0.1))
+        few = grid(max_nbrs=(50,), l2_reg=(30.0, 100.0), l1_reg=(1.0,))
+        return many + few
 
     def needs_bytes(self, matrix: sparse.csr_array) -> int:
         """A weight from each of the nearest, with its index, before and after the blocks are joined and turned."""
