@@ -35,7 +35,7 @@ class Weights:
     """How lists are made."""
 
     content: float = 0.4
-    pool: int = 50
+    pool: int = 30
     depth: int = 200
     new: int = 1  # titles that the model does not know, ranked with the pool
 

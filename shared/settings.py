@@ -85,7 +85,7 @@ class ModelSettings(BaseSettings):
         0.4, ge=0, le=1, description="weight of matching genres in the hybrid; the rest is collaborative"
     )
     list_depth: int = Field(200, ge=1, le=1000, description="titles ranked per user; offset + limit reach no further")
-    pool_size: int = Field(50, ge=1, le=1000, description="best collaborative titles that the hybrid re-ranks")
+    pool_size: int = Field(30, ge=1, le=1000, description="best collaborative titles that the hybrid re-ranks")
     new_titles: int = Field(
         1, ge=0, le=100, description="titles nobody has liked yet that are ranked with these, if their genres match"
     )

@@ -11,7 +11,7 @@ from worker.training.learn import Choice
 from worker.training.search import Found, Report, Search
 from worker.training.split import Protocol, split
 
-_USERS = 5_000  # whose held-out interactions settings are judged by
+JUDGES = 5_000  # whose held-out interactions settings are judged by
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def select(
     if not policy.budget_seconds:
         return Selection(policy.default, None, protocol, 0)
     part = split(interactions, protocol, seed=policy.seed)
-    evaluator = Evaluator(part, platform, most_users=_USERS, seed=policy.seed)
+    evaluator = Evaluator(part, platform, most_users=JUDGES, seed=policy.seed)
     found = Search(
         part.fit.histories(),
         evaluator,
