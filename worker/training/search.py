@@ -46,6 +46,10 @@ class Trial:
 Report = Callable[[Trial, Trial], None]  # the trial that has just ended, and the best so far
 
 
+def unheard(_trial: Trial, _best: Trial) -> None:
+    """A report nobody waits for."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a search came to."""
@@ -72,7 +76,7 @@ class Search:
         ordered: bool,
         neighbours: int,
         budget_seconds: float,
-        report: Report = lambda _trial, _best: None,
+        report: Report = unheard,
     ) -> None:
         """ordered: whether it is known what came first. neighbours: K, until the best K is looked for at the end."""
         self._histories = histories
