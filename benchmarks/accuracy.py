@@ -16,9 +16,7 @@ from benchmarks.results import Result, as_markdown, as_record, between_marks
 from shared.settings import ModelSettings
 from worker.commands.progress import Watch
 from worker.training.evaluation import evaluate
-from worker.training.metrics import KS
-from worker.training.sources import Options, from_interactions
-from worker.training.split import LEAST, Protocol
+from worker.training.split import Protocol
 
 
 def add(commands: argparse._SubParsersAction[Any]) -> None:
@@ -57,16 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(dataset: Dataset, settings: ModelSettings, arguments: argparse.Namespace) -> Result:
     started = time.perf_counter()
-    options = Options(
-        thresholds=dataset.thresholds,
-        titles=arguments.data / dataset.titles if dataset.titles else None,
-        protocol=arguments.split,
-        lines_are_in_time=True,  # of the sets without timestamps; they say so
-        least=LEAST,
-        most_users=None,
-        ks=KS,
-    )
-    task = from_interactions(arguments.data / dataset.interactions, settings, options)
+    task = dataset.task(arguments.data, arguments.split, settings)
     _say(f"{dataset.name}: {len(task.split.fit)} interactions learnt from, {len(task.split.held)} held out")
     with Watch(task.policy.budget_seconds) as watch:
         ours = evaluate(task, trying=watch.tried, measuring=watch.measuring)

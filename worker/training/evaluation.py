@@ -12,7 +12,7 @@ from shared.scorer import Weights
 from worker.training.estimators.cooccurrence import CoOccurrence
 from worker.training.evaluator import Evaluator, Platform, Progress
 from worker.training.learn import Choice, learn
-from worker.training.metrics import Lists, intervals, per_user
+from worker.training.metrics import Lists, Truth, intervals, per_user
 from worker.training.search import Report
 from worker.training.selection import Policy, Selection, select
 from worker.training.split import Protocol, Split
@@ -41,7 +41,7 @@ class Task:
 class Hybrid:
     """What genres bring and cost, against the same model without them."""
 
-    kept: float  # ndcg@100 with them / without
+    kept: float  # ndcg with them / without; at 100 in an evaluation
     replaced: float  # share of the first ten that are other titles
     moved: float  # share of the first ten that are other titles or stand elsewhere
 
@@ -90,16 +90,11 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
         measure(name, model, plain, content=False)
         if choice is selection.choice:
             measure("hybrid", model, served, content=True)
-    collaborative = made[selection.choice.name]
-    ndcg = {
-        name: per_user(made[name], evaluator.truth, (_KEPT_AT,))[f"ndcg@{_KEPT_AT}"].mean()
-        for name in ("hybrid", selection.choice.name)
-    }
     return Evaluation(
         models=figures,
         parameters={name: choice.parameters for name, choice in learners.items()},
         chosen=selection.choice.name,
-        hybrid=_difference(made["hybrid"], collaborative, ndcg["hybrid"] / ndcg[selection.choice.name]),
+        hybrid=compare(made["hybrid"], made[selection.choice.name], evaluator.truth, _KEPT_AT),
         selection=selection,
         users=len(evaluator.users),
         titles=len(evaluator.catalogue),
@@ -112,7 +107,14 @@ def _seeds(titles: int, memory_bytes: int) -> Choice:
     return Choice(CoOccurrence(0.0, 0.0, 0.0, order=1.0, neighbours=neighbours), recency=0.0)
 
 
-def _difference(hybrid: Lists, collaborative: Lists, kept: float) -> Hybrid:
-    first, second = hybrid[:, :_FIRST], collaborative[:, :_FIRST]
+def compare(hybrid: Lists, alone: Lists, truth: Truth, k: int) -> Hybrid:
+    """The hybrid's lists with those of the same model alone, both (users, depth)."""
+    metric = f"ndcg@{k}"
+    with_genres, without = (float(per_user(lists, truth, (k,))[metric].mean()) for lists in (hybrid, alone))
+    first, second = hybrid[:, :_FIRST], alone[:, :_FIRST]
     there = (first[:, :, None] == second[:, None, :]).any(axis=2)
-    return Hybrid(kept=float(kept), replaced=float(np.mean(~there)), moved=float(np.mean(first != second)))
+    return Hybrid(
+        kept=with_genres / without if without else 1.0,
+        replaced=float(np.mean(~there)),
+        moved=float(np.mean(first != second)),
+    )
