@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.contest import enter
 from benchmarks.datasets import DATA, DATASETS, Dataset
 from benchmarks.peers.available import available
-from benchmarks.results import Result, as_markdown, as_record, between_marks
+from benchmarks.results import Marked, Result, as_markdown, as_record
 from shared.settings import ModelSettings
 from worker.commands.progress import Watch
 from worker.training.evaluation import evaluate
@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns the exit code: 1 when on some set the chosen model is behind the best peer. Raises UnusableFile."""
     budget = {} if arguments.budget is None else {"training_budget_seconds": arguments.budget}
     settings = ModelSettings.from_environment().changed(**budget)
+    document = Marked(arguments.markdown, f"accuracy {arguments.split}") if arguments.markdown else None
     _, missing = available(threads=arguments.threads)
     results = []
     for dataset in DATASETS:
@@ -48,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(as_markdown(results[-1], missing), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps([as_record(result, missing) for result in results], indent=2) + "\n")
-    if arguments.markdown:
-        between_marks(arguments.markdown, f"accuracy {arguments.split}", [as_markdown(r, missing) for r in results])
+    if document:
+        document.fill([as_markdown(result, missing) for result in results])
     return 0 if all(result.ahead for result in results) else 1
 
 

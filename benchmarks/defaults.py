@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.datasets import DATA, DATASETS
-from benchmarks.results import between_marks
+from benchmarks.results import Marked
 from shared.model import Model
 from shared.scorer import Weights
 from shared.settings import ModelSettings
@@ -69,10 +69,11 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Returns the exit code. Raises UnusableFile."""
     settings = ModelSettings.from_environment()
+    document = Marked(arguments.markdown, "defaults") if arguments.markdown else None
     sections = [*_strengths(arguments.data, settings), _hybrid(arguments.data, settings)]
     print("\n\n".join(sections))
-    if arguments.markdown:
-        between_marks(arguments.markdown, "defaults", sections)
+    if document:
+        document.fill(sections)
     return 0
 
 

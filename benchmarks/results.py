@@ -10,6 +10,7 @@ from typing import Any, Final
 from benchmarks.contest import Entry
 from benchmarks.datasets import Dataset
 from benchmarks.peers.peer import Unavailable
+from shared.errors import UnusableFile
 from shared.model import Interval
 from worker.training.evaluation import Evaluation, Task
 
@@ -137,13 +138,27 @@ def _verdict(result: Result) -> str:
     )
 
 
-def between_marks(path: Path, mark: str, sections: Sequence[str]) -> None:
-    """Replace what stands between `<!-- mark -->` and `<!-- end of mark -->`. Raises ValueError where they are not."""
-    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
-    text = path.read_text(encoding="utf-8")
-    if begin not in text or end not in text:
-        raise ValueError(f"{path} has no marks {begin} and {end}")
-    before, rest = text.split(begin, 1)
-    after = rest.split(end, 1)[1]
-    body = "\n\n".join(sections)
-    path.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
+class Marked:
+    """The part of a document between `<!-- mark -->` and `<!-- end of mark -->`."""
+
+    def __init__(self, path: Path, mark: str) -> None:
+        """Raises UnusableFile at once where there is no such part: an hour later would be late."""
+        self._path, self._begin, self._end = path, f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+        self._parts()
+
+    def fill(self, sections: Sequence[str]) -> None:
+        """Replace what stands there. Raises UnusableFile."""
+        before, after = self._parts()
+        body = "\n\n".join(sections)
+        self._path.write_text(f"{before}{self._begin}\n\n{body}\n\n{self._end}{after}", encoding="utf-8")
+
+    def _parts(self) -> tuple[str, str]:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UnusableFile(f"{self._path} cannot be read: {error}") from error
+        before, begin, rest = text.partition(self._begin)
+        _, end, after = rest.partition(self._end)
+        if not begin or not end:
+            raise UnusableFile(f"{self._path} has no marks {self._begin} and {self._end} to write between")
+        return before, after
