@@ -121,7 +121,8 @@ def _rank_one(
     )
 
     order = np.arange(len(titles))
-    order[: weights.pool] = np.argsort(-scores[: weights.pool], kind="stable")
+    pool = min(weights.pool, len(titles) - len(last))  # neither genres nor popularity mend what is spoken against
+    order[:pool] = np.argsort(-scores[:pool], kind="stable")
     return RankedList(
         strategy=strategy,
         titles=catalogue.index.ids[titles[order]],
