@@ -111,11 +111,9 @@ def _cell(figure: Interval | None) -> str:
 
 
 def plot(evaluation: Evaluation, path: Path) -> None:
-    """A picture of accuracy and coverage. Raises ConfigurationError without matplotlib, and for an unusable file."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - only pictures need it
-    except ImportError:
-        raise ConfigurationError("--plot needs matplotlib: pip install matplotlib") from None
+    """A picture of accuracy and coverage; needs matplotlib. Raises ConfigurationError for an unusable file."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only pictures need it
+
     metrics = [METRIC, f"recall@{K}", f"coverage@{K}"]
     names = list(evaluation.models)[::-1]
     metrics = [metric for metric in metrics if all(metric in evaluation.models[name] for name in names)]
