@@ -27,6 +27,7 @@ examples:
 Files have a line per interaction: user_id, media_id, and perhaps value, timestamp or type. Settings such as
 WATCH_STRENGTH come from the environment, and from files nothing else is needed.
 """
+_PICTURES = (".png", ".svg", ".pdf")
 
 
 def add(commands: argparse._SubParsersAction[Any]) -> None:
@@ -115,6 +116,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.plot:
         if find_spec("matplotlib") is None:
             raise ConfigurationError("--plot needs matplotlib: pip install matplotlib")
+        if arguments.plot.suffix not in _PICTURES:
+            raise ConfigurationError(f"--plot {arguments.plot}: expected a file .png, .svg or .pdf")
         if not arguments.plot.parent.is_dir():
             raise ConfigurationError(f"--plot {arguments.plot}: there is no folder {arguments.plot.parent}")
 

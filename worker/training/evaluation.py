@@ -41,7 +41,7 @@ class Task:
 class Hybrid:
     """What genres bring and cost, against the same model without them."""
 
-    kept: float  # ndcg@100 with them / without
+    kept: float | None  # ndcg@100 with them / without; None where nothing was guessed without
     replaced: float  # share of the first ten that are other titles
     moved: float  # share of the first ten that are other titles or stand elsewhere
 
@@ -56,6 +56,7 @@ class Evaluation:
     hybrid: Hybrid
     selection: Selection
     users: int  # tested
+    relevant: int  # held-out titles they liked, of those in the catalogue
     titles: int  # of the catalogue
 
 
@@ -91,17 +92,18 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
         if choice is selection.choice:
             measure("hybrid", model, served, content=True)
     collaborative = made[selection.choice.name]
-    ndcg = {
-        name: per_user(made[name], evaluator.truth, (_KEPT_AT,))[f"ndcg@{_KEPT_AT}"].mean()
-        for name in ("hybrid", selection.choice.name)
-    }
+    with_genres, without = (
+        float(per_user(lists, evaluator.truth, (_KEPT_AT,))[f"ndcg@{_KEPT_AT}"].mean())
+        for lists in (made["hybrid"], collaborative)
+    )
     return Evaluation(
         models=figures,
         parameters={name: choice.parameters for name, choice in learners.items()},
         chosen=selection.choice.name,
-        hybrid=_difference(made["hybrid"], collaborative, ndcg["hybrid"] / ndcg[selection.choice.name]),
+        hybrid=_difference(made["hybrid"], collaborative, with_genres / without if without else None),
         selection=selection,
         users=len(evaluator.users),
+        relevant=evaluator.truth.relevant.nnz,
         titles=len(evaluator.catalogue),
     )
 
@@ -112,7 +114,7 @@ def _seeds(titles: int, memory_bytes: int) -> Choice:
     return Choice(CoOccurrence(0.0, 0.0, 0.0, order=1.0, neighbours=neighbours), recency=0.0)
 
 
-def _difference(hybrid: Lists, collaborative: Lists, kept: float) -> Hybrid:
+def _difference(hybrid: Lists, collaborative: Lists, kept: float | None) -> Hybrid:
     first, second = hybrid[:, :_FIRST], collaborative[:, :_FIRST]
     there = (first[:, :, None] == second[:, None, :]).any(axis=2)
-    return Hybrid(kept=float(kept), replaced=float(np.mean(~there)), moved=float(np.mean(first != second)))
+    return Hybrid(kept=kept, replaced=float(np.mean(~there)), moved=float(np.mean(first != second)))
