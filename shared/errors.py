@@ -116,10 +116,13 @@ class TrainingTooLarge(ServiceError):
     """An estimator would take more memory than it may; it was not begun."""
 
     def __init__(self, estimator: str, titles: int, needed: int, allowed: int) -> None:
-        super().__init__(
-            f"{estimator} on {titles} titles needs about {needed / 1e9:.1f} GB, and TRAINING_MEMORY_MB allows "
-            f"{allowed / 1e9:.1f} GB. Raise it, or leave this estimator out"
-        )
+        reason = "is more than its arithmetic can count, with any memory"
+        if needed > allowed:
+            reason = (
+                f"needs about {-(-needed // 1_000_000)} MB, and TRAINING_MEMORY_MB allows {allowed // 1_000_000}: "
+                "with more it can be used"
+            )
+        super().__init__(f"{estimator} on {titles} titles {reason}")
 
 
 class NotReady(ServiceError):

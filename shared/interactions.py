@@ -35,15 +35,13 @@ class InteractionRows:
     @classmethod
     def from_records(cls, records: NDArray[Any]) -> InteractionRows:
         """Columns of a structured array with the fields user, title, kind, time, row, value (any byte order)."""
-        values = records["value"].astype(np.float64)
-        values[np.abs(values) > _LARGEST_VALUE] = np.nan
         return cls(
             users=np.ascontiguousarray(records["user"]),
             titles=np.ascontiguousarray(records["title"]),
             kinds=records["kind"].astype(np.int8),
             times=records["time"].astype(np.int64),
             rows=records["row"].astype(np.int64),
-            values=values.astype(np.float32),
+            values=meaningful(records["value"].astype(np.float64)),
         )
 
     @classmethod
@@ -57,6 +55,11 @@ class InteractionRows:
 
     def __len__(self) -> int:
         return len(self.users)
+
+
+def meaningful(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What is kept of interaction_value: NaN for what is too large to mean anything. Shape (n,), as given."""
+    return np.where(np.abs(values) > _LARGEST_VALUE, np.nan, values).astype(np.float32)
 
 
 @dataclass(frozen=True)

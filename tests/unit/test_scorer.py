@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import ClassVar
 from uuid import UUID
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from shared.catalogue import Catalogue, Listed, Popularity
 from shared.ids import IdIndex, pack_ids
@@ -41,10 +43,15 @@ def catalogue(genres: dict[str, list[int]], popularity: list[float]) -> Catalogu
 
 def model(matrix: np.ndarray, estimator: CoOccurrence = PLAIN) -> Model:
     """A model of titles 0 .. n-1 from a dense users x titles matrix."""
-    neighbours = estimator.fit(histories(matrix), LIMITS)
+    return signed(estimator.fit(histories(matrix), LIMITS).toarray(), users=matrix.shape[0])
+
+
+def signed(matrix: np.ndarray, users: int = 1) -> Model:
+    """A model of titles 0 .. n-1 with these neighbours."""
+    neighbours = sparse.csr_array(matrix)
     manifest = Manifest(
         version="20240101T000000Z-00000000", created_at=datetime.now(UTC), estimator="test", parameters={},
-        users=matrix.shape[0], titles=matrix.shape[1], interactions=0, neighbours=neighbours.nnz, checksums={},
+        users=users, titles=matrix.shape[1], interactions=0, neighbours=neighbours.nnz, checksums={},
     )  # fmt: skip
     titles = IdIndex(pack_ids(title(i) for i in range(matrix.shape[1])))
     return Model(titles, np.zeros(matrix.shape[1], dtype=np.float32), neighbours, manifest)
@@ -160,6 +167,77 @@ class TestOrder:
     def test_the_list_ends_at_its_depth(self, snapshot: Snapshot) -> None:
         deep = one(snapshot, Weights(depth=5, pool=5), genres={"drama"})
         assert numbers(one(snapshot, Weights(depth=2, pool=5), genres={"drama"})) == numbers(deep)[:2]
+
+
+class TestWhatTheHistorySpeaksAgainst:
+    """Neighbours of a disliked title, or titles with a negative weight from a liked one."""
+
+    # Title 0 speaks for 1, and against 2 and, more, against 3; 3 and 2 are the most popular and have the right genre.
+    AGAINST = np.array([[0, 1, -1, -2, 0, 0], *[[0] * 6] * 5], dtype=np.float32)
+    POPULAR = (1, 2, 8, 9, 3, 4)
+    GENRES: ClassVar = {"Drama": [2, 3, 4]}
+
+    def of(self, weight: float, weights: Weights = Weights(), **known: object) -> RankedList:  # noqa: B008
+        snapshot = Snapshot.join(catalogue(self.GENRES, list(self.POPULAR)), signed(self.AGAINST))
+        mine = taste(snapshot, likes=[0], **known)
+        mine = Taste(mine.genres, mine.history, np.array([weight], dtype=np.float32), mine.seen)
+        [ranked] = rank([mine], snapshot, weights)
+        return ranked
+
+    def test_it_comes_last_behind_popular_titles_the_worst_at_the_very_end(self) -> None:
+        assert numbers(self.of(1.0)) == [1, 5, 4, 2, 3]
+
+    def test_neither_popularity_nor_the_right_genre_helps_it(self) -> None:
+        assert numbers(self.of(1.0, genres={"drama"})) == [1, 4, 5, 2, 3]
+
+    def test_where_nothing_else_is_known_of_the_user_it_is_last_all_the_same(self) -> None:
+        ranked = self.of(-1.0)  # title 0 is disliked: now 2 and 3 are spoken for, and 1 against
+        assert numbers(ranked) == [3, 2, 5, 4, 1]
+        against_everything_known = Snapshot.join(catalogue({}, list(self.POPULAR)), signed(-np.abs(self.AGAINST)))
+        ranked = one(against_everything_known, likes=[0])
+        assert ranked.strategy is Strategy.POPULAR
+        assert numbers(ranked) == [5, 4, 2, 1, 3]
+        assert ranked.scores.tolist() == sorted(ranked.scores.tolist(), reverse=True)
+
+    def test_with_a_genre_and_no_neighbours_it_is_last_all_the_same(self) -> None:
+        snapshot = Snapshot.join(catalogue(self.GENRES, list(self.POPULAR)), signed(-np.abs(self.AGAINST)))
+        ranked = one(snapshot, likes=[0], genres={"drama"})
+        assert ranked.strategy is Strategy.CONTENT
+        assert numbers(ranked) == [4, 5, 2, 1, 3]
+
+    @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 50])
+    def test_the_list_is_full_and_is_the_beginning_of_the_whole_one(self, depth: int) -> None:
+        assert numbers(self.of(1.0, Weights(depth=depth))) == [1, 5, 4, 2, 3][:depth]
+
+    def test_what_speaks_for_a_title_and_against_it_is_weighed_up(self) -> None:
+        both = np.zeros((4, 4), dtype=np.float32)
+        both[0, [2, 3]], both[1, [2, 3]] = (2, 1), (-1, -2)
+        snapshot = Snapshot.join(catalogue({}, [0, 0, 0, 9]), signed(both))
+        ranked = one(snapshot, likes=[0, 1])
+        assert numbers(ranked) == [2, 3]
+        assert [ranked.source(i) for i in range(2)] == [Source.HYBRID, Source.POPULAR]
+
+    def test_a_signed_model_is_served_as_it_is(self) -> None:
+        snapshot = Snapshot.join(catalogue({}, list(self.POPULAR)), signed(self.AGAINST))
+        scores = collaborative_scores([taste(snapshot, likes=[0])], snapshot).toarray()
+        assert scores.tolist() == self.AGAINST[:1].tolist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(2, 9), st.integers(0, 2**20), st.integers(1, 9), st.integers(1, 9))
+def test_nothing_spoken_against_is_ever_before_anything_else(titles: int, seed: int, pool: int, depth: int) -> None:
+    draw = np.random.default_rng(seed)
+    weights = draw.integers(-2, 3, (titles, titles)).astype(np.float32)
+    genres = {name: np.flatnonzero(draw.random(titles) < 0.4).tolist() for name in "ab"}
+    snapshot = Snapshot.join(catalogue(genres, draw.integers(0, 4, titles).tolist()), signed(weights))
+    mine = taste(snapshot, likes=[0, titles // 2], genres={"a"})
+    [ranked] = rank([mine], snapshot, Weights(pool=pool, depth=depth))
+    raw = collaborative_scores([mine], snapshot).toarray()[0]
+    against = raw[numbers(ranked)] < 0
+    assert len(ranked) == min(depth, titles - len(mine.seen))
+    assert against.tolist() == sorted(against)
+    assert (np.diff(raw[numbers(ranked)][against]) <= 0).all()
+    assert (np.diff(ranked.scores.astype(int)) <= 0).all()
 
 
 @st.composite

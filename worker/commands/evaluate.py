@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ examples:
 Files have a line per interaction: user_id, media_id, and perhaps value, timestamp or type. Settings such as
 WATCH_STRENGTH come from the environment, and from files nothing else is needed.
 """
+_PICTURES = (".png", ".svg", ".pdf")
 
 
 def add(commands: argparse._SubParsersAction[Any]) -> None:
@@ -40,18 +43,18 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     source.add_argument("--train", type=Path, metavar="FILE", help="CSV to learn from; with --test")
     source.add_argument("--test", type=Path, metavar="FILE", help="CSV of what users did then")
     source.add_argument("--titles", type=Path, metavar="FILE", help="CSV: media_id, genres (with | between them)")
-    source.add_argument("--like", type=float, metavar="VALUE", help="values from this on are likes, others watches")
-    source.add_argument("--dislike", type=float, metavar="VALUE", help="values up to this one are dislikes")
+    source.add_argument("--like", type=_value, metavar="VALUE", help="values from this on are likes, others watches")
+    source.add_argument("--dislike", type=_value, metavar="VALUE", help="values up to this one are dislikes")
     how = command.add_argument_group("how")
     how.add_argument("--split", type=Protocol, choices=list(Protocol), help="default: temporal where times are known")
     how.add_argument(
         "--order", choices=["rows"], help="lines of --train are in order of time, though without timestamps"
     )
     how.add_argument(
-        "--least", type=int, default=LEAST, metavar="N", help="interactions of a user that is tested (%(default)s)"
+        "--least", type=_count, default=LEAST, metavar="N", help="interactions of a user that is tested (%(default)s)"
     )
     how.add_argument("--k", type=_numbers, default=KS, metavar="K,K", help="lengths of lists (10,20,50,100)")
-    how.add_argument("--users", type=int, metavar="N", help="test so many, drawn at random (default: all)")
+    how.add_argument("--users", type=_count, metavar="N", help="test so many, drawn at random (default: all)")
     how.add_argument("--budget", type=float, metavar="SECONDS", help="time to search in (TRAINING_BUDGET_SECONDS)")
     how.add_argument("--seed", type=int, metavar="N", help="of what is drawn (TRAINING_SEED)")
     output = command.add_argument_group("what comes out (without any: a table)")
@@ -61,7 +64,8 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> ModelSettings:
-    """For files, nothing of the platform's has to be set."""
+    """For files, nothing of the platform's has to be set. Raises ConfigurationError, also for unusable arguments."""
+    _check(arguments)
     kind = ModelSettings if arguments.interactions or arguments.train or arguments.test else Settings
     changes = {"training_budget_seconds": arguments.budget, "training_seed": arguments.seed}
     return kind.from_environment().changed(**{name: value for name, value in changes.items() if value is not None})
@@ -78,10 +82,6 @@ def run(settings: ModelSettings, arguments: argparse.Namespace) -> int:
         most_users=arguments.users,
         ks=arguments.k,
     )
-    if (arguments.train is None) != (arguments.test is None):
-        raise ConfigurationError("--train and --test go together")
-    if arguments.train and (arguments.interactions or arguments.split):
-        raise ConfigurationError("--train and --test are split already: --interactions and --split do not go with them")
     with Watch(settings.training_budget_seconds) as watch:
         if arguments.train:
             task = from_train_and_test(arguments.train, arguments.test, settings, options)
@@ -100,8 +100,49 @@ def run(settings: ModelSettings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises ConfigurationError for arguments that do not go together, before anything takes time."""
+    if (arguments.train is None) != (arguments.test is None):
+        raise ConfigurationError("--train and --test go together")
+    if arguments.train and (arguments.interactions or arguments.split):
+        raise ConfigurationError("--train and --test are split already: --interactions and --split do not go with them")
+    of_files = ("titles", "like", "dislike", "order")
+    if not (arguments.train or arguments.interactions):
+        for name in of_files:
+            if getattr(arguments, name) is not None:
+                raise ConfigurationError(f"--{name} is for files: --interactions, or --train and --test")
+    if None not in (arguments.like, arguments.dislike) and arguments.dislike >= arguments.like:
+        raise ConfigurationError("--dislike must be below --like")
+    if arguments.plot:
+        if find_spec("matplotlib") is None:
+            raise ConfigurationError("--plot needs matplotlib: pip install matplotlib")
+        if arguments.plot.suffix not in _PICTURES:
+            raise ConfigurationError(f"--plot {arguments.plot}: expected a file .png, .svg or .pdf")
+        if not arguments.plot.parent.is_dir():
+            raise ConfigurationError(f"--plot {arguments.plot}: there is no folder {arguments.plot.parent}")
+
+
 def _numbers(text: str) -> tuple[int, ...]:
-    numbers = sorted({int(part) for part in text.split(",")})
+    try:
+        numbers = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        numbers = []
     if not numbers or numbers[0] < 1 or numbers[-1] > 1000:
-        raise argparse.ArgumentTypeError("numbers from 1 to 1000 with commas between")
+        raise argparse.ArgumentTypeError("expected numbers from 1 to 1000 with commas between")
     return tuple(numbers)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("expected a whole number from 1")
+    return int(text)
+
+
+def _value(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError("expected a number")
+    return value

@@ -62,7 +62,7 @@ def show(task: Task, evaluation: Evaluation) -> None:
     """Tables on standard output: a line per way to recommend."""
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False, emoji=False)
     console.print(
-        f"{evaluation.users} users tested on {len(task.split.relevant)} titles they liked "
+        f"{evaluation.users} users tested on {evaluation.relevant} titles they liked "
         f"({task.split.protocol} split), {evaluation.titles} titles to choose from, "
         f"learnt from {len(task.split.fit)} interactions"
     )
@@ -80,9 +80,9 @@ def show(task: Task, evaluation: Evaluation) -> None:
     for reason in found.skipped if found else ():
         console.print(f"  left out: {reason}")
     hybrid = evaluation.hybrid
+    kept = "the model alone guesses nothing" if hybrid.kept is None else f"keeps {hybrid.kept:.1%} of its ndcg@100"
     console.print(
-        f"hybrid: keeps {hybrid.kept:.1%} of its ndcg@100; genres replace {hybrid.replaced:.0%} of the first ten "
-        f"titles and move {hybrid.moved:.0%}"
+        f"hybrid: {kept}; genres replace {hybrid.replaced:.0%} of the first ten titles and move {hybrid.moved:.0%}"
     )
     if task.platform.preferences is None:
         console.print("  no genres are known: --titles FILE gives them")
@@ -111,11 +111,9 @@ def _cell(figure: Interval | None) -> str:
 
 
 def plot(evaluation: Evaluation, path: Path) -> None:
-    """A picture of accuracy and coverage. Raises ConfigurationError without matplotlib, and for an unusable file."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - only pictures need it
-    except ImportError:
-        raise ConfigurationError("--plot needs matplotlib: pip install matplotlib") from None
+    """A picture of accuracy and coverage; needs matplotlib. Raises ConfigurationError for an unusable file."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only pictures need it
+
     metrics = [METRIC, f"recall@{K}", f"coverage@{K}"]
     names = list(evaluation.models)[::-1]
     metrics = [metric for metric in metrics if all(metric in evaluation.models[name] for name in names)]
@@ -129,5 +127,5 @@ def plot(evaluation: Evaluation, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     try:
         figure.savefig(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise ConfigurationError(f"--plot {path}: {error}") from error

@@ -19,7 +19,7 @@ from pyarrow import csv
 
 from shared.errors import UnusableFile
 from shared.ids import IdArray, id_array
-from shared.interactions import UNKNOWN_TIME, InteractionRows
+from shared.interactions import UNKNOWN_TIME, InteractionRows, meaningful
 from shared.media import Kind
 
 _ALIASES: Final = {
@@ -67,9 +67,6 @@ def read_interactions(
     count = len(table["user_id"])
     if not count:
         raise UnusableFile(f"{path} holds no interactions")
-    for name in ("user_id", "media_id"):
-        if empty := table[name].null_count:
-            raise UnusableFile(f"{path}: {empty} rows have no {name}")
     rows = np.arange(first_row, first_row + count, dtype=np.int64)
     values = _numbers(path, table, "value")
     if "timestamp" in table:
@@ -82,7 +79,7 @@ def read_interactions(
         kinds=_kinds(path, table, values, thresholds),
         times=times,
         rows=rows,
-        values=values.astype(np.float32),
+        values=meaningful(values),
     )
 
 
@@ -102,13 +99,15 @@ def read_genres(path: Path, names: Names) -> tuple[IdArray, Mapping[str, IdArray
 
 
 def _read(path: Path, *, needed: Sequence[str], optional: Sequence[str]) -> dict[str, pa.Array]:
-    """The columns of a file by our names, as text."""
+    """The columns of a file by our names, as text; ids are in every row."""
     try:
         with csv.open_csv(path) as reader:
             there = reader.schema.names
         chosen = {name: alias for name in (*needed, *optional) for alias in reversed(_ALIASES[name]) if alias in there}
         if missing := [name for name in needed if name not in chosen]:
             raise UnusableFile(f"{path} has no column {' or '.join(missing)}; it has {', '.join(there)}")
+        if twice := [alias for alias in chosen.values() if there.count(alias) > 1]:
+            raise UnusableFile(f"{path} has more than one column {' and '.join(twice)}")
         options = csv.ConvertOptions(
             include_columns=list(chosen.values()),
             column_types={alias: pa.string() for alias in chosen.values()},
@@ -118,7 +117,11 @@ def _read(path: Path, *, needed: Sequence[str], optional: Sequence[str]) -> dict
         table = csv.read_csv(path, convert_options=options).combine_chunks()
     except (OSError, pa.ArrowInvalid) as error:
         raise UnusableFile(f"{path} cannot be read: {error}") from error
-    return {name: _whole(table[alias]) for name, alias in chosen.items()}
+    columns = {name: _whole(table[alias]) for name, alias in chosen.items()}
+    for name in ("user_id", "media_id"):
+        if name in columns and (empty := columns[name].null_count):
+            raise UnusableFile(f"{path}: {empty} rows have no {name}")
+    return columns
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -142,14 +145,22 @@ def _times(path: Path, column: pa.Array) -> NDArray[np.int64]:
         seconds = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
         times = (seconds - _SECONDS_TO_2000) * 1e6
     except pa.ArrowInvalid:
-        try:
-            stamps = column.cast(pa.timestamp("us")).cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            raise UnusableFile(f"{path}: timestamps are neither seconds nor dates: {error}") from error
+        stamps = _dates(path, column).cast(pa.int64())
         times = pc.fill_null(stamps.cast(pa.float64(), safe=False), np.nan).to_numpy(zero_copy_only=False)
         times = times - _SECONDS_TO_2000 * 1e6
     known = np.isfinite(times) & (np.abs(times) < 2**62)
     return np.where(known, np.where(known, times, 0), UNKNOWN_TIME).astype(np.int64)
+
+
+def _dates(path: Path, column: pa.Array) -> pa.Array:
+    """In UTC, as are dates that do not say where they hold; either all of a file say so, or none."""
+    try:
+        return column.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        try:
+            return column.cast(pa.timestamp("us", tz="UTC"))
+        except pa.ArrowInvalid as error:
+            raise UnusableFile(f"{path}: timestamps are neither seconds nor dates: {error}") from error
 
 
 def _kinds(

@@ -8,7 +8,8 @@ For a user with n relevant titles and a list whose i-th title (from 1) is a hit 
     mrr@k            1 / i of the first hit, 0 without one
     novelty@k        mean of -log2(share of users who like the title), in bits (Vargas and Castells, 2011)
     popularity_bias@k  mean popularity of the list / mean popularity of the user's history - 1 (Abdollahpouri et al.,
-                     2019: popularity lift); 0 means as popular as what the user watches anyway
+                     2019: popularity lift); 0 means as popular as what the user watches anyway; not for users
+                     whose history nobody else likes
     disliked@k       share of the user's disliked titles that were held out and are in the first k; lower is better
     coverage@k       share of the catalogue that is in anybody's first k; one figure for all users
 
@@ -61,6 +62,7 @@ def per_user(lists: Lists, truth: Truth, ks: Sequence[int] = KS) -> dict[str, Fl
     there = lists[:, :depth] >= 0
     popularity = np.where(there, truth.popularity[lists[:, :depth]], 0.0)
     surprise = np.where(there, -np.log2(np.maximum(popularity, 0.5) / max(1, truth.users)), 0.0)
+    usual = np.where(truth.history_popularity > 0, truth.history_popularity, np.nan)
     first = np.where(hits.any(axis=1), hits.argmax(axis=1), depth)
     found: dict[str, Floats] = {}
     for k in ks:
@@ -72,14 +74,14 @@ def per_user(lists: Lists, truth: Truth, ks: Sequence[int] = KS) -> dict[str, Fl
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN: an empty list, no history, no dislikes
             found[f"disliked@{k}"] = unwanted[:, :k].sum(axis=1) / dislikes
             found[f"novelty@{k}"] = surprise[:, :k].sum(axis=1) / length
-            found[f"popularity_bias@{k}"] = popularity[:, :k].sum(axis=1) / length / truth.history_popularity - 1
+            found[f"popularity_bias@{k}"] = popularity[:, :k].sum(axis=1) / length / usual - 1
     return found
 
 
 def interval(values: Floats, *, seed: int) -> Interval:
     """The mean of one metric, shape (n,), with its interval."""
     low, high = np.percentile(_resampled(values[:, None], seed=seed)[0], _CONFIDENCE)
-    return Interval(value=float(values.mean()), low=float(low), high=float(high))
+    return _around(values.mean(), low, high)
 
 
 def intervals(lists: Lists, truth: Truth, *, seed: int, ks: Sequence[int] = KS) -> dict[str, Interval]:
@@ -92,21 +94,27 @@ def intervals(lists: Lists, truth: Truth, *, seed: int, ks: Sequence[int] = KS) 
     names = [name for name, value in found.items() if not np.isnan(value).all()]
     values = np.column_stack([found[name] for name in names])
     means, samples = _resampled(values, seed=seed)
-    low, high = np.percentile(means, _CONFIDENCE, axis=0)
+    low, high = np.nanpercentile(means, _CONFIDENCE, axis=0)
     mean = np.nanmean(values, axis=0)
-    result = {
-        name: Interval(value=float(mean[i]), low=float(low[i]), high=float(high[i])) for i, name in enumerate(names)
-    }
+    result = {name: _around(mean[i], low[i], high[i]) for i, name in enumerate(names)}
     spread = np.array([[_coverage(lists[users], truth, k) for k in ks] for users in samples])
     for i, k in enumerate(ks):
         value = _coverage(lists, truth, k)
         low, high = np.percentile(spread[:, i], _CONFIDENCE) - spread[:, i].mean()
-        result[f"coverage@{k}"] = Interval(value=value, low=max(0.0, value + low), high=min(1.0, value + high))
+        result[f"coverage@{k}"] = _around(value, max(0.0, value + low), min(1.0, value + high))
     return result
 
 
+def _around(value: float, low: float, high: float) -> Interval:
+    """An interval that holds its value, which a rounding in the last digit might leave outside."""
+    return Interval(value=float(value), low=float(min(low, value)), high=float(max(high, value)))
+
+
 def _resampled(values: Floats, *, seed: int) -> tuple[Floats, list[NDArray[np.bool_]]]:
-    """Means of resampled users, (RESAMPLES, metrics), NaN being left out; and who is in some of the samples, (n,)."""
+    """Means of resampled users, (RESAMPLES, metrics), and who is in some of the samples, (n,).
+
+    NaN is left out of a mean, and is the mean of a sample that holds nothing else.
+    """
     applies = ~np.isnan(values)
     values = np.where(applies, values, 0.0)
     draw = np.random.default_rng(seed)
@@ -115,7 +123,8 @@ def _resampled(values: Floats, *, seed: int) -> tuple[Floats, list[NDArray[np.bo
     samples: list[NDArray[np.bool_]] = []
     for _ in range(0, RESAMPLES, _BLOCK):
         times = draw.multinomial(users, np.full(users, 1 / users), size=_BLOCK).astype(np.float64)
-        means.append((times @ values) / np.maximum(times @ applies, 1))
+        with np.errstate(invalid="ignore"):
+            means.append((times @ values) / (times @ applies))
         samples.extend(row > 0 for row in times[:_COVERAGE_PER_BLOCK])
     return np.concatenate(means), samples
 

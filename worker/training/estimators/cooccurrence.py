@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sparse_dot_topn import sp_matmul_topn
 
-from worker.training.estimators.cut import strongest
+from worker.training.estimators.cut import BYTES, strongest
 from worker.training.estimators.estimator import Limits
 from worker.training.estimators.order import precedence
 from worker.training.interactions import Histories
@@ -52,7 +52,7 @@ class CoOccurrence:
         matrix = histories.matrix
         digits = np.ceil(np.log2(histories.user_degree)) if self.order < 1 else 0.0
         entries = int((histories.user_degree * (2 + digits)).sum())
-        return 16 * entries + 24 * matrix.shape[1] * min(self.neighbours + 1, matrix.shape[1])
+        return 16 * entries + BYTES * matrix.shape[1] * min(self.neighbours + 1, matrix.shape[1])
 
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
         """S (titles, titles), float32, above zero, rows in order of column."""

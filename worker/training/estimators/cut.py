@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+BYTES = 64  # that an entry takes while rows are cut
+
 
 def strongest(product: sparse.csr_matrix, most: int) -> sparse.csr_array:
     """Each row without its diagonal, cut to its `most` largest magnitudes (ties: the smaller column), in order of

@@ -13,7 +13,7 @@ from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
 from shared.errors import TrainingTooLarge
-from worker.training.estimators.cut import strongest, strongest_of_block
+from worker.training.estimators.cut import BYTES, strongest, strongest_of_block
 from worker.training.estimators.estimator import Limits, not_invertible
 from worker.training.estimators.order import precedence
 from worker.training.interactions import Histories
@@ -60,7 +60,7 @@ class Ease:
         """Square arrays of titles, blocks of rows, and S."""
         titles = histories.matrix.shape[1]
         squares = 1 if self.order == 1 else 2
-        return 4 * titles * (squares * titles + 4 * _BLOCK) + 24 * titles * min(self.neighbours, titles)
+        return 4 * titles * (squares * titles + 4 * _BLOCK) + BYTES * titles * min(self.neighbours, titles)
 
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
         """S (titles, titles), float32, signed, rows in order of column. Raises TrainingTooLarge before it starts."""

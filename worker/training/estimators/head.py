@@ -12,7 +12,7 @@ from scipy import sparse
 from shared.ids import IndexArray
 from shared.strengths import TimeLine
 from worker.training.estimators.cooccurrence import CoOccurrence
-from worker.training.estimators.cut import strongest
+from worker.training.estimators.cut import BYTES, strongest
 from worker.training.estimators.ease import Ease
 from worker.training.estimators.estimator import Limits
 from worker.training.interactions import Histories
@@ -43,9 +43,12 @@ class EaseOnHead:
         return {"head": self.head, **self.ease.parameters, **rest}
 
     def needs_bytes(self, histories: Histories) -> int:
-        """EASE's on the head, or the family's on all; one after the other."""
+        """EASE's on the head, the family's on all, or what both found; one after the other."""
+        head, titles = self._head(histories), histories.matrix.shape[1]
         return max(
-            self.ease.needs_bytes(self._part(histories, self._head(histories))), self.rest.needs_bytes(histories)
+            self.ease.needs_bytes(self._part(histories, head)),
+            self.rest.needs_bytes(histories),
+            BYTES * (len(head) * min(self.neighbours, len(head)) + titles * min(self.neighbours, titles)),
         )
 
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:

@@ -25,9 +25,9 @@ class LocalRidge:
     """For each title j: S[C, j] = (G[C, C] + lambda I)^-1 . T[C, j], C being j's strongest candidates.
 
     G = R^T . Du^-b . R, T = w . G + (1 - w) . F (cooccurrence.py), and C the M titles that a member of the
-    co-occurrence family ranks highest for j. With C all titles, w = 1 and b = 0 it is ridge regression of each title on
-    all the others, which is EASE. Sparse throughout: M small systems of equations instead of one as large as the
-    catalogue.
+    co-occurrence family ranks highest for j, of those with T[i, j] > 0. With C all titles, w = 1 and b = 0 it is ridge
+    regression of each title on all the others, which is EASE. Sparse throughout: for each title a system of M equations
+    instead of one as large as the catalogue for all.
     """
 
     penalty: float  # lambda
