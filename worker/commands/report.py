@@ -110,6 +110,14 @@ def _cell(figure: Interval | None) -> str:
     return f"{figure.value:.{digits}f} ±{(figure.high - figure.low) / 2:.{digits}f}"
 
 
+def check_plot() -> None:
+    """Raises ConfigurationError where no picture can be made."""
+    try:
+        import matplotlib  # noqa: F401, PLC0415 - only pictures need it
+    except ImportError:
+        raise ConfigurationError("--plot needs matplotlib: pip install matplotlib") from None
+
+
 def plot(evaluation: Evaluation, path: Path) -> None:
     """A picture of accuracy and coverage; needs matplotlib. Raises ConfigurationError for an unusable file."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - only pictures need it
