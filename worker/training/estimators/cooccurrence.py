@@ -56,8 +56,10 @@ class CoOccurrence:
         return 16 * entries + BYTES * matrix.shape[1] * min(self.neighbours + 1, matrix.shape[1])
 
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
-        """S (titles, titles), float32, above zero, rows in order of column. Raises TrainingTooLarge where counting by order
-        would take too much; without it there is no other way that took less."""
+        """S (titles, titles), float32, above zero, rows in order of column.
+
+        Raises TrainingTooLarge where counting by order would take too much. Without the order nothing takes less.
+        """
         titles = histories.matrix.shape[1]
         needed = self.needs_bytes(histories)
         if self.order < 1 and needed > limits.memory_bytes:
