@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults rabbitmq lint docs clean
+.PHONY: help install demo test faults rabbitmq lint docs accuracy clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,5 +41,10 @@ lint: install ## ruff, mypy, compose file and Dockerfiles
 docs: install ## write the schemas in docs/messages again, from the code
 	@$(RUN) -m docs.messages.generate
 
-clean: ## remove .venv and .demo
-	rm -rf $(VENV) .demo
+accuracy: ## our models beside implicit and lenskit, on real sets (an hour; installs 6 GB into .venv-bench)
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-bench.txt
+	@exec .venv-bench/bin/python -m benchmarks accuracy $(ARGS)
+
+clean: ## remove .venv, .venv-bench and .demo
+	rm -rf $(VENV) .venv-bench .demo

@@ -17,6 +17,7 @@ from demo.servers import Postgres, Valkey
 from demo.supervisor import Supervisor
 
 _TRAINING = 3600.0  # seconds
+_SEARCH = 10.0  # seconds of it in which the best model is searched for; the service's default is minutes
 _READY = 60.0  # seconds
 _DEFAULT_PORT = 8000
 
@@ -41,9 +42,11 @@ def start(supervisor: Supervisor, *, port: int, movielens: Path | None) -> tuple
         "REDIS_URL": valkey.url(0),
         "BROKER_URL": valkey.url(1),
         "MODEL_STORE": str(directory / "model"),
+        "MODEL_CACHE": str(directory / "model-cache"),
+        "TRAINING_BUDGET_SECONDS": str(_SEARCH),
     }
     if not (directory / "model" / "CURRENT").exists():
-        with step("Training a model"):
+        with step("Searching for the best model and training it"):
             supervisor.finish("training", "worker", "train", environment=environment, seconds=_TRAINING)
     client = Client(f"http://127.0.0.1:{port}")
     with step("Starting the worker and the gateway"):

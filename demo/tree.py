@@ -4,7 +4,7 @@ import contextlib
 import signal
 import time
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 _STOP_ROUNDS = 10  # a process may fork between the listing and its own SIGSTOP; each round catches those
 _STOP_SECONDS = 5.0

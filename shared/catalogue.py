@@ -32,6 +32,19 @@ class Popularity:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """The titles that are not deleted, in any order."""
+
+    ids: IdArray  # (n,)
+    years: NDArray[np.int32]  # (n,), of release; 0 where it is not known
+
+    @classmethod
+    def without_years(cls, ids: IdArray) -> Listed:
+        """Titles of which only the ids are known."""
+        return cls(ids, np.zeros(len(ids), dtype=np.int32))
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """n titles in order of popularity (ties by id): a title's index is its popularity rank, so ties in any score are
     broken by the smaller index."""
@@ -40,15 +53,16 @@ class Catalogue:
     genres: NDArray[np.uint64]  # (n, w)
     genre_bits: Mapping[str, int]  # genre key -> bit
     popularity: NDArray[np.float32]  # (n,), falling
+    years: NDArray[np.int32]  # (n,), of release; 0 where it is not known
 
     @classmethod
-    def build(cls, ids: IdArray, genres: Mapping[str, IdArray], popularity: Popularity) -> Catalogue:
+    def build(cls, listed: Listed, genres: Mapping[str, IdArray], popularity: Popularity) -> Catalogue:
         """Order titles by popularity and pack their genres.
 
-        ids: titles that are not deleted, shape (n,). genres: name as stored -> its titles, known or not.
-        A title that is missing from `popularity` has none.
+        listed: titles that are not deleted. genres: name as stored -> its titles, known or not. A title that is missing
+        from `popularity` has none.
         """
-        ids = np.unique(ids)
+        ids, first = np.unique(listed.ids, return_index=True)
         rated = IdIndex(popularity.titles).find(ids)
         weight = np.zeros(len(ids), dtype=np.float32)
         weight[rated >= 0] = popularity.weights[rated[rated >= 0]]
@@ -65,7 +79,9 @@ class Catalogue:
         for name, bit in bits.items():
             found = index.find(np.concatenate(merged[name]))
             masks[found[found >= 0], bit // _WORD] |= np.uint64(1 << bit % _WORD)
-        return cls(index=index, genres=masks, genre_bits=bits, popularity=weight[order])
+        return cls(
+            index=index, genres=masks, genre_bits=bits, popularity=weight[order], years=listed.years[first[order]]
+        )
 
     def __len__(self) -> int:
         return len(self.index)

@@ -75,8 +75,8 @@ class Copies:
     def folder(self, manifest: Manifest) -> Path:
         """See OnThisHost. Whoever comes first fetches the version; others wait for that, 30 s at most."""
         place = self.root / manifest.version
+        self.prepare()
         if not place.is_dir():
-            self.prepare()
             with locked(self.root / ".fetching", seconds=_PATIENCE_SECONDS):
                 if not place.is_dir():
                     self._fetch(manifest, place)

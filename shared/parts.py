@@ -26,7 +26,7 @@ from shared.repositories.users import UserRepository
 from shared.repositories.workers import WorkerRepository
 from shared.results import ResultStore
 from shared.scorer import Weights
-from shared.settings import Settings
+from shared.settings import ModelSettings, Settings
 from shared.strengths import Strengths
 from shared.titles import Titles
 from shared.upkeep import Upkeep
@@ -62,6 +62,11 @@ class Databases:
     def all(self) -> tuple[Database, ...]:
         """Every one of them."""
         return self.user, self.catalog, self.engagement, self.jobs
+
+
+def weights_of(settings: ModelSettings) -> Weights:
+    """How lists are made, as it is set."""
+    return Weights(settings.content_weight, settings.pool_size, settings.list_depth, settings.new_titles)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class Parts:
             engagement=engagement,
             cache=ListCache(redis, life_seconds=settings.cache_seconds),
             snapshot=refresher.current,
-            weights=Weights(content=settings.content_weight, pool=settings.pool_size, depth=settings.list_depth),
+            weights=weights_of(settings),
             strengths=Strengths.from_settings(settings),
             history_length=settings.history_length,
         )

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.availability import Availability
-from shared.catalogue import Catalogue, Popularity
+from shared.catalogue import Catalogue, Listed, Popularity
 from shared.errors import DatabaseUnavailable, ModelRejected, StorageUnavailable
 from shared.ids import IdArray
 from shared.model import Model
@@ -57,7 +57,7 @@ class Refresher:
         self._intervals = intervals
         self._half_life = popularity_half_life_days
         self._snapshot: Snapshot | None = None
-        self._titles: tuple[IdArray, Mapping[str, IdArray]] | None = None  # as last read
+        self._titles: tuple[Listed, Mapping[str, IdArray]] | None = None  # as last read
         self._popularity = Popularity.unknown()  # as last read, for while there is no model
         self._popularity_due = self._catalogue_due = 0.0
         self._refused: str | None = None
@@ -137,7 +137,7 @@ class Refresher:
 
     def _read_catalogue(self) -> bool:
         try:
-            self._titles = self._catalog.active_ids(), self._catalog.titles_by_genre()
+            self._titles = self._catalog.listed(), self._catalog.titles_by_genre()
         except DatabaseUnavailable as error:
             self._catalogue_due = time.monotonic() + self._intervals.after_failure
             self._reading.failed(error)

@@ -6,7 +6,8 @@ shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hyb
 collaborative; a component with nothing to say gives its weight to the other.
 
 Retrieve, then rank: candidates come in the order of their collaborative score, topped up by matching genres, then by
-popularity. The first `pool` of them are ranked by the hybrid; the rest follow as they came. Ties: popularity, then id.
+popularity. The first `pool` of them are ranked by the hybrid, together with a few titles that nobody has liked yet and
+whose genres match; the rest follow as they came. Ties: popularity, then id.
 What the history speaks against (a negative score: neighbours of a dislike) comes last of all.
 """
 
@@ -34,8 +35,9 @@ class Weights:
     """How lists are made."""
 
     content: float = 0.4
-    pool: int = 100
+    pool: int = 30
     depth: int = 200
+    new: int = 1  # titles that the model does not know, ranked with the pool
 
 
 @dataclass(frozen=True)
@@ -101,27 +103,31 @@ def _rank_one(
     places, raw = places[known], raw[known]
     against = places[raw < 0]
     neighbours, best = _best(places[raw > 0], raw[raw > 0], weights.depth)
-    taken[neighbours] = taken[against] = True
-    matching = _matching(snapshot, mask, taken, weights.depth - len(neighbours)) if has_content else _NONE
+    new = _new(snapshot, mask, taken, weights.new) if has_content and len(neighbours) else _NONE
+    neighbours, best = neighbours[: weights.depth - len(new)], best[: weights.depth - len(new)]
+    taken[neighbours] = taken[new] = taken[against] = True
+    space = weights.depth - len(neighbours) - len(new)
+    matching = _matching(snapshot, mask, taken, space) if has_content else _NONE
     taken[matching] = True
-    popular = _untaken(taken, weights.depth - len(neighbours) - len(matching))
-    taken[taste.seen] = taken[neighbours] = taken[against] = taken[matching] = False
-    last, _ = _best(against, raw[raw < 0], weights.depth - len(neighbours) - len(matching) - len(popular))
-    popular = np.concatenate([popular, last])
+    popular = _untaken(taken, space - len(matching))
+    taken[taste.seen] = taken[neighbours] = taken[new] = taken[against] = taken[matching] = False
+    last, _ = _best(against, raw[raw < 0], space - len(matching) - len(popular))
 
-    titles = np.concatenate([neighbours, matching, popular])
+    head, tail = neighbours[: weights.pool], neighbours[weights.pool :]
+    parts = [head, new, tail, matching, popular, last]
+    titles = np.concatenate(parts)
+    scaled = _scale(best, in_pool=weights.pool, short=len(neighbours) < weights.pool)
     collaborative = np.zeros(len(titles))
-    collaborative[: len(neighbours)] = _scale(best, in_pool=weights.pool, short=len(neighbours) < weights.pool)
+    collaborative[: len(head)] = scaled[: len(head)]
+    collaborative[len(head) + len(new) :][: len(tail)] = scaled[len(head) :]
     content = catalogue.matches(mask, titles) / max(1, len(taste.genres))
     strategy = _strategy(has_content=has_content, has_collaborative=len(neighbours) > 0)
     scores = _hybrid(strategy, content, collaborative, catalogue.popularity[titles], weights)
-    sources = np.repeat(
-        np.array([SOURCE_CODE[Source.HYBRID], SOURCE_CODE[Source.CONTENT], SOURCE_CODE[Source.POPULAR]], np.uint8),
-        [len(neighbours), len(matching), len(popular)],
-    )
+    sources = np.repeat(np.array([SOURCE_CODE[source] for source in _SOURCES], np.uint8), [len(part) for part in parts])
 
     order = np.arange(len(titles))
-    pool = min(weights.pool, len(titles) - len(last))  # neither genres nor popularity mend what is spoken against
+    # Neither genres nor popularity mend what is spoken against.
+    pool = min(weights.pool + len(new), len(titles) - len(last))
     order[:pool] = np.argsort(-scores[:pool], kind="stable")
     return RankedList(
         strategy=strategy,
@@ -135,6 +141,8 @@ def _rank_one(
 
 
 _NONE: IndexArray = np.empty(0, dtype=np.int64)
+# Of the parts of a list, in the order they are put together.
+_SOURCES = (Source.HYBRID, Source.CONTENT, Source.HYBRID, Source.CONTENT, Source.POPULAR, Source.POPULAR)
 
 
 def _best(titles: IndexArray, raw: NDArray[np.float32], most: int) -> tuple[IndexArray, NDArray[np.float32]]:
@@ -147,6 +155,16 @@ def _best(titles: IndexArray, raw: NDArray[np.float32], most: int) -> tuple[Inde
         titles, raw = titles[kept], raw[kept]
     order = np.lexsort((titles, -raw))[:most]
     return titles[order], raw[order]
+
+
+def _new(snapshot: Snapshot, mask: NDArray[np.uint64], taken: NDArray[np.bool_], most: int) -> IndexArray:
+    """Untaken titles that the model does not know and that share genres with the mask: most matches first, then the
+    newest."""
+    matches: IndexArray = np.bitwise_count(snapshot.new_genres & mask).sum(axis=1, dtype=np.int64)
+    matches[taken[snapshot.new]] = 0
+    order = np.argsort(-matches, kind="stable")[:most]
+    found: IndexArray = snapshot.new[order[matches[order] > 0]]
+    return found
 
 
 def _matching(snapshot: Snapshot, mask: NDArray[np.uint64], taken: NDArray[np.bool_], most: int) -> IndexArray:

@@ -85,7 +85,10 @@ class ModelSettings(BaseSettings):
         0.4, ge=0, le=1, description="weight of matching genres in the hybrid; the rest is collaborative"
     )
     list_depth: int = Field(200, ge=1, le=1000, description="titles ranked per user; offset + limit reach no further")
-    pool_size: int = Field(100, ge=1, le=1000, description="best collaborative titles that the hybrid re-ranks")
+    pool_size: int = Field(30, ge=1, le=1000, description="best collaborative titles that the hybrid re-ranks")
+    new_titles: int = Field(
+        1, ge=0, le=100, description="titles nobody has liked yet that are ranked with these, if their genres match"
+    )
     history_length: int = Field(500, ge=1, le=10_000, description="newest liked or watched titles that are scored from")
     popularity_half_life_days: float = Field(
         365.0, gt=0, description="age at which an interaction counts half towards popularity"

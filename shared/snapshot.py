@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.catalogue import Catalogue
+from shared.ids import IndexArray
 from shared.model import Model
 
 
@@ -18,12 +19,19 @@ class Snapshot:
     catalogue: Catalogue
     model: Model | None
     catalogue_place: NDArray[np.int64]  # (m,): a model title's index in the catalogue, -1 when it may not be shown
+    new: IndexArray  # (k,): catalogue indices of titles the model does not know, latest release first
+    new_genres: NDArray[np.uint64]  # (k, w): their genres
 
     @classmethod
     def join(cls, catalogue: Catalogue, model: Model | None) -> Snapshot:
         """Bring a catalogue and a model together."""
         place = catalogue.index.find(model.titles.ids) if model else np.empty(0, dtype=np.int64)
-        return cls(catalogue, model, place)
+        if model is None:
+            new = np.empty(0, dtype=np.int64)
+        else:
+            unknown = np.flatnonzero(model.titles.find(catalogue.index.ids) < 0)
+            new = unknown[np.argsort(-catalogue.years[unknown], kind="stable")]
+        return cls(catalogue, model, place, new, catalogue.genres[new])
 
     @property
     def model_version(self) -> str | None:

@@ -78,7 +78,7 @@ class Folder:
         """See Storage."""
         found = []
         with _told(self.path, OSError):
-            for folder, _, files in os.walk(self.path, onerror=_unless_missing):
+            for folder, _, files in os.walk(self.path, onerror=self._judge):
                 found += [str(Path(folder, file).relative_to(self.path)) for file in files if file[0] != "."]
         return sorted(name for name in found if name[0] != ".")
 
@@ -90,6 +90,12 @@ class Folder:
             if path.parent != self.path:
                 with contextlib.suppress(OSError):  # not empty
                     path.parent.rmdir()
+
+    def _judge(self, error: OSError) -> None:
+        """No folder, no files; and one below that may not be read is not ours, such as a volume's lost+found."""
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if error.filename == str(self.path) and not missing:
+            raise error
 
     @contextlib.contextmanager
     def _beside(self, name: str) -> Iterator[Path]:
@@ -112,7 +118,13 @@ class ObjectStore:
     def __init__(
         self, url: str, *, answer_seconds: float = _ANSWER_SECONDS, transfer_seconds: float = _TRANSFER_SECONDS
     ) -> None:
-        """Nothing connects yet. Raises ConfigurationError for an unknown kind of URL or one whose driver is missing."""
+        """Nothing connects yet.
+
+        Raises ConfigurationError for a URL of an unknown kind, one whose driver is missing, or one with a password,
+        which messages would show.
+        """
+        if urlsplit(url).password is not None:
+            raise ConfigurationError("MODEL_STORE: give the driver its credentials by its own variables or files")
         self._url = url
         self._answer, self._transfer = answer_seconds, transfer_seconds
         try:
@@ -192,12 +204,6 @@ def _told(where: object, kind: type[Exception], *, reading: bool = False) -> Ite
         if reading and isinstance(error, FileNotFoundError | NotADirectoryError):
             raise FileNotFoundError(str(error)) from error
         raise StorageUnavailable(f"{where} cannot be used: {str(error) or type(error).__name__}") from error
-
-
-def _unless_missing(error: OSError) -> None:
-    """A folder that is not there, or was removed meanwhile, holds no files."""
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
 
 
 def _sync(path: Path) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import numpy as np
 
+from shared.catalogue import Listed
 from shared.ids import IdArray, pack_ids, to_uuids
 from shared.interactions import UNKNOWN_TIME, InteractionRows
 from shared.media import Kind
@@ -86,4 +87,4 @@ def platform(titles: IdArray, **known: object) -> Platform:
         "popularity_half_life_days": 365.0,
         "now": 10_000 * DAY,
     }
-    return Platform(titles=titles, **(settings | known))
+    return Platform(titles=Listed.without_years(titles), **(settings | known))

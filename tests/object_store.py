@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
+from uuid import uuid4
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -17,7 +17,6 @@ class S3:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line per request
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
-        self._numbers = itertools.count()
         host, port = self._server.get_host_and_port()
         self.environment = {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
@@ -30,7 +29,7 @@ class S3:
         """An empty place, for clients of this process."""
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
-        bucket = f"bucket-{next(self._numbers)}"
+        bucket = f"bucket-{uuid4().hex}"  # servers of one process share what they hold
         S3FileSystem(skip_instance_cache=True).mkdir(bucket)
         return f"s3://{bucket}/some/models"
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 from uuid import UUID
 
+import numpy as np
+
+from shared.catalogue import Listed
 from shared.databases import Database
 from shared.ids import IdArray, id_array
 from shared.media import Title, genre_key
 from shared.repositories import uuid_array
+
+_LISTED: Final = np.dtype([("id", "S16"), ("year", ">i4")])  # a title as `listed` gets it
 
 
 class CatalogRepository:
@@ -17,12 +23,18 @@ class CatalogRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def active_ids(self) -> IdArray:
-        """Every title that is not deleted, in no order. Raises DatabaseUnavailable."""
-        [(ids,)] = self._database.fetch(
-            "SELECT string_agg(uuid_send(id), ''::bytea) FROM medias WHERE deleted_at IS NULL", bulk=True
+    def listed(self) -> Listed:
+        """Every title that is not deleted. Raises DatabaseUnavailable."""
+        [(packed,)] = self._database.fetch(
+            """
+            SELECT string_agg(uuid_send(id) || int4send(coalesce(release_year, 0)::int), ''::bytea)
+              FROM medias
+             WHERE deleted_at IS NULL
+            """,
+            bulk=True,
         )
-        return id_array(ids or b"")
+        titles = np.frombuffer(packed or b"", dtype=_LISTED)
+        return Listed(np.ascontiguousarray(titles["id"]), titles["year"].astype(np.int32))
 
     def titles_by_genre(self) -> dict[str, IdArray]:
         """Genre name as stored -> the titles filed under it, known or not. Raises DatabaseUnavailable."""

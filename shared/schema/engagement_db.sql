@@ -9,4 +9,4 @@ CREATE TABLE IF NOT EXISTS interaction (
 );
 -- The one index the service needs: a user's history is read from the index alone.
 CREATE INDEX IF NOT EXISTS interaction_history
-    ON interaction (user_id) INCLUDE (media_id, type, "timestamp", id);
+    ON interaction (user_id) INCLUDE (media_id, type, interaction_value, "timestamp", id);

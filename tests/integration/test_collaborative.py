@@ -12,11 +12,11 @@ import pytest
 from shared.ids import to_uuids
 from shared.repositories.engagement import EngagementRepository
 from shared.scorer import collaborative_scores
+from shared.strengths import Strengths
 from shared.tastes import tastes
 from tests.conftest import Service
 from tests.oracles import SEED_SQL
 from tests.platform import Platform
-from worker.training.train import train
 
 EVERYTHING = 10_000  # more than there are titles: no cut
 PLAIN = {
@@ -24,6 +24,10 @@ PLAIN = {
     "model_user_exponent": 0,
     "model_title_exponent": 0,
     "model_neighbours": EVERYTHING,
+    "model_order": 1,
+    "model_recency": 0,
+    "watch_strength": 1,
+    "dislike_strength": 0,
 }
 
 
@@ -32,7 +36,7 @@ def test_without_damping_or_cut_the_scores_on_movielens_equal_the_seeds_sql(serv
     """Every score of a dozen users, the one with the longest history among them."""
     platform = service.platform
     parts = platform.parts(model_store=str(tmp_path), **PLAIN)
-    train(parts.databases.engagement, parts.models, parts.settings)
+    platform.train(model_store=str(tmp_path), **PLAIN)
     parts.refresher.refresh()
     snapshot = parts.refresher.current()
     titles = to_uuids(snapshot.model.titles.ids)
@@ -42,7 +46,9 @@ def test_without_damping_or_cut_the_scores_on_movielens_equal_the_seeds_sql(serv
     )
     users = [*random.Random(7).sample([user.id for user in service.sample.users], 11), UUID(longest[0][0])]
     history = EngagementRepository(parts.databases.engagement).histories(users)
-    scores = collaborative_scores(tastes(users, {}, history, snapshot, most=EVERYTHING), snapshot).toarray()
+    strengths = Strengths.from_settings(parts.settings)
+    known = tastes(users, {}, history, snapshot, strengths=strengths, most=EVERYTHING)
+    scores = collaborative_scores(known, snapshot).toarray()
 
     compared = 0
     for user, row in zip(users, scores, strict=True):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from shared.repositories.engagement import EngagementRepository
+from shared.strengths import Strengths
 from tests.platform import NOON, Platform
-from worker.training.interactions import read_positives
+from worker.training.interactions import Interactions
+from worker.training.reading import read_interactions
 
 HOUR = timedelta(hours=1)
 
@@ -111,9 +113,10 @@ class TestInteractions:
         user, title = uuid4(), platform.title("Heat")
         for kind, at in interactions:
             platform.interact(user, title, kind, at)
-        positives = read_positives(EngagementRepository(platform.parts().databases.engagement))
-        assert positives.matrix.nnz == (1 if outcome == "positive" else 0)
-        assert (positives.matrix.data == 1).all()
+        parts = platform.parts(like_strength=3, watch_strength=3)
+        rows = read_interactions(EngagementRepository(parts.databases.engagement))
+        strengths = Interactions.of(rows, Strengths.from_settings(parts.settings)).histories().matrix.data
+        assert strengths.tolist() == ([3] if outcome == "positive" else [])
 
 
 class TestOtherTables:

@@ -66,7 +66,7 @@ def test_the_rights_of_the_guide_are_enough_and_no_more(platform: Platform, post
     for name, statement in (
         ("user_db", "DELETE FROM tb_user_genre"),
         ("catalog_db", "UPDATE medias SET title = ''"),
-        ("engagement_db", "SELECT interaction_value FROM interaction"),
+        ("engagement_db", "DELETE FROM interaction"),
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             execute(addresses[f"{name}_url"], statement + ";\n")

@@ -44,8 +44,10 @@ shared.file_lock                -> shared.errors
 shared.model_copies             -> shared.errors shared.file_lock shared.model shared.storage
 shared.model_store              -> orjson pydantic shared.errors shared.file_lock shared.model shared.model_copies
                                    shared.storage
-shared.snapshot                 -> numpy shared.catalogue shared.model
+shared.strengths                -> numpy shared.ids shared.interactions shared.media shared.settings
+shared.snapshot                 -> numpy shared.catalogue shared.ids shared.model
 shared.tastes                   -> numpy shared.ids shared.interactions shared.scorer shared.snapshot
+                                   shared.strengths
 shared.scorer                   => __future__ collections.abc dataclasses numpy scipy
                                    shared.ids shared.media shared.ranked_list shared.snapshot
 
@@ -64,7 +66,7 @@ shared.refresher                -> shared.availability shared.catalogue shared.e
 shared.titles                   -> orjson shared.errors shared.media shared.redis_store shared.repositories.catalog
 shared.recommender              -> shared.cache shared.errors shared.ids shared.interactions shared.media
                                    shared.ranked_list shared.repositories.* shared.scorer shared.snapshot
-                                   shared.tastes shared.titles
+                                   shared.strengths shared.tastes shared.titles
 shared.job_results              -> shared.errors shared.job_states shared.media shared.recommender
                                    shared.repositories.* shared.results
 shared.publishing               -> shared.availability shared.errors shared.job_states shared.repositories.outbox
@@ -111,14 +113,19 @@ worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shar
 worker.__main__                 -> shared.errors shared.settings shared.telemetry worker.commands.*
 worker.commands                 ->
 worker.commands.run             -> shared.settings worker.app
-worker.commands.train           -> shared.errors shared.model_store shared.parts shared.settings
-                                   worker.training.train
+worker.commands.train           -> shared.errors shared.model shared.model_store shared.parts shared.settings
+                                   worker.commands.progress worker.training.schedule worker.training.train
+worker.commands.evaluate        -> shared.errors shared.parts shared.settings worker.commands.progress
+                                   worker.commands.report worker.training.*
+worker.commands.progress        -> rich worker.training.evaluator worker.training.search
+worker.commands.report          -> matplotlib rich shared.errors shared.model worker.training.evaluation
+                                   worker.training.search
 worker.commands.models          -> rich shared.errors shared.model shared.model_store shared.settings
 worker.commands.rollback        -> shared.errors shared.model_store shared.settings
 worker.pulse                    -> celery
-worker.training.*               -> numpy scipy pyarrow sparse_dot_topn shared.databases shared.errors shared.ids
-                                   shared.interactions shared.model shared.model_store shared.repositories.engagement
-                                   shared.settings worker.training.*
+worker.training.estimators.*    -> numpy scipy sparse_dot_topn threadpoolctl shared.errors shared.ids shared.strengths
+                                   worker.training.estimators.* worker.training.interactions
+worker.training.*               -> numpy scipy pyarrow shared.* worker.training.*
 """
 
 # One library per room, whatever a row above is changed to.
@@ -133,14 +140,17 @@ amqp                worker.guard.rabbitmq
 pydantic_settings   shared.settings
 standardwebhooks    worker.announcing.webhook
 fsspec              shared.storage
-rich                worker.commands.models
+rich                worker.commands.*
+sparse_dot_topn     worker.training.estimators.*
+pyarrow             worker.training.*
+matplotlib          worker.commands.report
 importlib
 """
 
 # Parts are put together in the doors' factories, and nowhere on the way.
 WHO_MAY_CALL = """
 Parts.build         gateway.app worker.app
-Databases.connect   shared.parts worker.commands.train
+Databases.connect   shared.parts worker.commands.evaluate worker.commands.train
 Database            shared.parts
 RedisStore          shared.parts
 Refresher           shared.parts

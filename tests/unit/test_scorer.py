@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from shared.catalogue import Catalogue, Popularity
+from shared.catalogue import Catalogue, Listed, Popularity
 from shared.ids import IdIndex, pack_ids
 from shared.media import Source, Strategy
 from shared.model import Manifest, Model
@@ -35,7 +35,7 @@ def catalogue(genres: dict[str, list[int]], popularity: list[float]) -> Catalogu
     """Titles 0 .. n-1 with these popularities; genres name their titles."""
     ids = pack_ids(title(i) for i in range(len(popularity)))
     return Catalogue.build(
-        ids,
+        Listed.without_years(ids),
         {name: pack_ids(map(title, titles)) for name, titles in genres.items()},
         Popularity(ids, np.array(popularity, dtype=np.float32)),
     )
@@ -143,9 +143,8 @@ class TestOrder:
     def test_a_title_outside_the_catalogue_is_scored_from_but_not_recommended(self) -> None:
         likes = np.array([[1, 1, 0], [0, 1, 1]])  # title 1 links 0 and 2, and is deleted
         everything = catalogue({}, [1, 1, 1])
-        kept = Catalogue.build(
-            everything.index.ids[[0, 2]], {}, Popularity(everything.index.ids, everything.popularity)
-        )
+        some = Listed.without_years(everything.index.ids[[0, 2]])
+        kept = Catalogue.build(some, {}, Popularity(everything.index.ids, everything.popularity))
         snapshot = Snapshot.join(kept, model(likes))
         assert numbers(one(snapshot, likes=[1])) == [0, 2]
         assert numbers(one(snapshot, likes=[0])) == [2]

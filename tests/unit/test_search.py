@@ -17,7 +17,7 @@ from worker.training.evaluator import Evaluator
 from worker.training.learn import Choice, learn
 from worker.training.metrics import per_user
 from worker.training.search import COLLABORATIVE, METRIC, Found, K, Search, Trial, sufficient
-from worker.training.space import UnknownEstimator, choice_of, cuts, families, regressions
+from worker.training.space import Time, UnknownEstimator, choice_of, cuts, families, regressions
 from worker.training.split import Protocol, split
 
 AMPLE = 1000.0  # seconds
@@ -83,12 +83,12 @@ class TestWinner:
         assert found.by_estimator[found.best.choice.name] is found.best
 
     def test_no_single_step_along_its_grid_would_have_been_better(self) -> None:
-        for found, ordered in ((small()[0], True), (in_order(), True)):
+        for found in (small()[0], in_order()):
             trials = {trial.choice: trial.value for trial in found.trials}
             family = max((t for t in found.trials if t.choice.name == "co-occurrence"), key=lambda t: t.value)
             spaces = [
-                families(ordered=ordered, neighbours=20),
-                *regressions(family.choice, ordered=ordered, neighbours=20, titles=20),
+                families(Time.ORDER, neighbours=20),
+                *regressions(family.choice, Time.ORDER, neighbours=20, titles=20),
             ]
             for space in spaces:
                 best = max((t for t in found.trials if t.choice.name == space.name), key=lambda t: t.value)
@@ -163,7 +163,9 @@ class TestLimits:
     def test_what_needs_too_much_memory_is_left_out_with_its_reason(self) -> None:
         found, _ = searched(clustered(**SMALL), limits=Limits(threads=1, memory_bytes=1000))
         assert set(found.by_estimator) == {"co-occurrence"}
-        ease, ridge = found.skipped
+        order, ease, ridge = found.skipped
+        assert order.startswith("order: co-occurrence by order on 16 titles needs about 1 MB, and TRAINING_MEMORY_MB")
+        assert {trial.choice.parameters["w"] for trial in found.trials} == {1}
         assert ease.startswith("ease: ease on 16 titles needs about 1 MB, and TRAINING_MEMORY_MB allows 0")
         assert ridge.startswith("local-ridge: local-ridge on 16 titles needs about 1 MB")
 
@@ -217,10 +219,9 @@ def _alike(one: Choice, other: Choice) -> bool:
 
 FAMILY = Choice(CoOccurrence(0.3, 0.5, 0.1, 0.4, 50), 1.5)
 SPACES = [
-    families(ordered=True, neighbours=50),
-    families(ordered=False, neighbours=50),
-    *regressions(FAMILY, ordered=True, neighbours=50, titles=100),
-    *regressions(FAMILY, ordered=False, neighbours=50, titles=50_000),
+    *(families(time, neighbours=50) for time in Time),
+    *regressions(FAMILY, Time.ORDER, neighbours=50, titles=100),
+    *regressions(FAMILY, Time.UNKNOWN, neighbours=50, titles=50_000),
 ]
 
 
@@ -244,13 +245,13 @@ class TestManifest:
 
     def test_large_catalogues_have_ease_on_their_head_and_the_whole_last(self) -> None:
         def names(titles: int) -> list[str]:
-            return [space.name for space in regressions(FAMILY, ordered=True, neighbours=5, titles=titles)]
+            return [space.name for space in regressions(FAMILY, Time.ORDER, neighbours=5, titles=titles)]
 
         assert names(10_000) == ["ease", "local-ridge"]
         assert names(10_001) == ["local-ridge", "ease-on-head", "ease"]
 
     def test_the_regressions_begin_with_what_is_best_for_the_family(self) -> None:
-        for space in regressions(FAMILY, ordered=True, neighbours=5, titles=50_000):
+        for space in regressions(FAMILY, Time.ORDER, neighbours=5, titles=50_000):
             for start in space.starts:
                 assert (start["w"], start["r"]) == (0.4, 1.5)
 

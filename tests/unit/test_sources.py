@@ -103,7 +103,7 @@ class TestTrainAndTest:
         assert task.split.fit is task.split.history
         assert (len(task.split.fit), len(task.split.held)) == (len(TRAIN), len(TEST))
         assert not pairs(task.split.fit) & pairs(task.split.held)
-        assert len(task.platform.titles) == len({title for _, title, _ in HISTORIES})
+        assert len(task.platform.titles.ids) == len({title for _, title, _ in HISTORIES})
 
     def test_what_a_user_had_in_training_is_left_out_of_the_test_whatever_the_times(self, tmp_path: Path) -> None:
         for late in (LAST + 9, 1):
@@ -170,7 +170,7 @@ class TestTitles:
 
     def test_a_title_of_the_file_may_be_recommended_though_nobody_knows_it(self, tmp_path: Path) -> None:
         task = one_file(tmp_path, HISTORIES, titles=genres_file(tmp_path, [*self.LINES, "unseen,Drama"]))
-        assert len(task.platform.titles) == len(self.LINES) + 1
+        assert len(task.platform.titles.ids) == len(self.LINES) + 1
 
     def test_without_a_file_nothing_is_known_of_genres(self, tmp_path: Path) -> None:
         task = one_file(tmp_path, HISTORIES)

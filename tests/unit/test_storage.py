@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 import threading
@@ -161,6 +162,20 @@ def is_writable(folder: Path) -> bool:
 def test_a_url_that_cannot_be_used_is_refused_at_start_and_says_what_to_install(url: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"MODEL_STORE: {url}.*{reason}"):
         open_storage(url)
+
+
+def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(ConfigurationError, match=r"MODEL_STORE: .*credentials") as refusal:
+        open_storage("s3://key:hunter2@bucket/models")
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_among_the_models_that_may_not_be_read_is_passed_over(tmp_path: Path) -> None:
+    storage = Folder(tmp_path)
+    storage.write("CURRENT", b"")
+    (tmp_path / "lost+found").mkdir(mode=0)
+    assert storage.names() == ["CURRENT"]
 
 
 def test_a_bucket_that_is_not_there_is_an_error_for_who_writes(

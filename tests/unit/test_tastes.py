@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from shared.catalogue import Catalogue, Popularity
+from shared.catalogue import Catalogue, Listed, Popularity
 from shared.ids import IdIndex, pack_ids
 from shared.interactions import InteractionRows
 from shared.media import Kind
@@ -37,7 +37,8 @@ def snapshot(recency: float = 0.0, *, model: list[int] | None = None, catalogue:
     )  # fmt: skip
     titles = pack_ids(map(uid, catalogue))
     return Snapshot.join(
-        Catalogue.build(titles, {}, Popularity.unknown()), Model(IdIndex(ids), np.zeros(n), ring, manifest)
+        Catalogue.build(Listed.without_years(titles), {}, Popularity.unknown()),
+        Model(IdIndex(ids), np.zeros(n), ring, manifest),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from shared.errors import ConfigurationError
 from shared.parts import Databases
 from shared.settings import ModelSettings, Settings
 from worker.commands.progress import Watch
-from worker.commands.report import as_json, plot, show
+from worker.commands.report import as_json, check_plot, plot, show
 from worker.training.evaluation import evaluate
 from worker.training.files import Thresholds
 from worker.training.metrics import KS
@@ -27,7 +26,6 @@ examples:
 Files have a line per interaction: user_id, media_id, and perhaps value, timestamp or type. Settings such as
 WATCH_STRENGTH come from the environment, and from files nothing else is needed.
 """
-_PICTURES = (".png", ".svg", ".pdf")
 
 
 def add(commands: argparse._SubParsersAction[Any]) -> None:
@@ -114,12 +112,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if None not in (arguments.like, arguments.dislike) and arguments.dislike >= arguments.like:
         raise ConfigurationError("--dislike must be below --like")
     if arguments.plot:
-        if find_spec("matplotlib") is None:
-            raise ConfigurationError("--plot needs matplotlib: pip install matplotlib")
-        if arguments.plot.suffix not in _PICTURES:
-            raise ConfigurationError(f"--plot {arguments.plot}: expected a file .png, .svg or .pdf")
-        if not arguments.plot.parent.is_dir():
-            raise ConfigurationError(f"--plot {arguments.plot}: there is no folder {arguments.plot.parent}")
+        check_plot(arguments.plot)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from shared.ids import IdArray
+from shared.catalogue import Listed
 from shared.settings import ModelSettings
 from shared.strengths import Strengths
 from worker.training.estimators.cooccurrence import CoOccurrence
@@ -40,7 +40,7 @@ def policy(settings: ModelSettings, *, ordered: bool) -> Policy:
     )
 
 
-def platform_of(titles: IdArray, settings: ModelSettings, now: datetime) -> Platform:
+def platform_of(titles: Listed, settings: ModelSettings, now: datetime) -> Platform:
     """Titles, and how the service is set; without genres or preferences."""
     return Platform(
         titles=titles,

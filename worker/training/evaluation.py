@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from shared.scorer import Weights
 from worker.training.estimators.cooccurrence import CoOccurrence
 from worker.training.evaluator import Evaluator, Platform, Progress
 from worker.training.learn import Choice, learn
-from worker.training.metrics import Lists, intervals, per_user
+from worker.training.metrics import Lists, Truth, intervals, per_user
 from worker.training.search import Report
 from worker.training.selection import Policy, Selection, select
 from worker.training.split import Protocol, Split
@@ -41,7 +41,7 @@ class Task:
 class Hybrid:
     """What genres bring and cost, against the same model without them."""
 
-    kept: float | None  # ndcg@100 with them / without; None where nothing was guessed without
+    kept: float  # ndcg with them / without; at 100 in an evaluation
     replaced: float  # share of the first ten that are other titles
     moved: float  # share of the first ten that are other titles or stand elsewhere
 
@@ -68,8 +68,8 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
     selection = select(task.split.fit, task.platform, task.policy, task.validation, trying)
     evaluator = Evaluator(task.split, task.platform, most_users=task.most_users, seed=task.policy.seed)
     depth = max(*task.ks, _KEPT_AT)
-    plain = Weights(content=0.0, pool=depth, depth=depth)
-    served = Weights(task.weights.content, task.weights.pool, depth)
+    plain = Weights(content=0.0, pool=depth, depth=depth, new=0)
+    served = replace(task.weights, depth=depth)
     histories = task.split.fit.histories()
     found = selection.found
     choices = {name: trial.choice for name, trial in found.by_estimator.items()} if found else {}
@@ -84,23 +84,18 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
 
     measure("popularity", None, plain, content=False)
     if task.platform.preferences:
-        measure("content", None, Weights(content=1.0, pool=depth, depth=depth), content=True)
+        measure("content", None, replace(plain, content=1.0), content=True)
     learners = {"seed": _seeds(len(histories.title_ids), task.policy.limits.memory_bytes), **choices}
     for name, choice in learners.items():
         model = choice.model(learn(histories, choice, task.policy.limits))
         measure(name, model, plain, content=False)
         if choice is selection.choice:
             measure("hybrid", model, served, content=True)
-    collaborative = made[selection.choice.name]
-    with_genres, without = (
-        float(per_user(lists, evaluator.truth, (_KEPT_AT,))[f"ndcg@{_KEPT_AT}"].mean())
-        for lists in (made["hybrid"], collaborative)
-    )
     return Evaluation(
         models=figures,
         parameters={name: choice.parameters for name, choice in learners.items()},
         chosen=selection.choice.name,
-        hybrid=_difference(made["hybrid"], collaborative, with_genres / without if without else None),
+        hybrid=compare(made["hybrid"], made[selection.choice.name], evaluator.truth, _KEPT_AT),
         selection=selection,
         users=len(evaluator.users),
         relevant=evaluator.truth.relevant.nnz,
@@ -114,7 +109,14 @@ def _seeds(titles: int, memory_bytes: int) -> Choice:
     return Choice(CoOccurrence(0.0, 0.0, 0.0, order=1.0, neighbours=neighbours), recency=0.0)
 
 
-def _difference(hybrid: Lists, collaborative: Lists, kept: float | None) -> Hybrid:
-    first, second = hybrid[:, :_FIRST], collaborative[:, :_FIRST]
+def compare(hybrid: Lists, alone: Lists, truth: Truth, k: int) -> Hybrid:
+    """The hybrid's lists with those of the same model alone, both (users, depth)."""
+    metric = f"ndcg@{k}"
+    with_genres, without = (float(per_user(lists, truth, (k,))[metric].mean()) for lists in (hybrid, alone))
+    first, second = hybrid[:, :_FIRST], alone[:, :_FIRST]
     there = (first[:, :, None] == second[:, None, :]).any(axis=2)
-    return Hybrid(kept=kept, replaced=float(np.mean(~there)), moved=float(np.mean(first != second)))
+    return Hybrid(
+        kept=with_genres / without if without else 1.0,
+        replaced=float(np.mean(~there)),
+        moved=float(np.mean(first != second)),
+    )

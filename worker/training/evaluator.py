@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 from scipy import sparse
 
-from shared.catalogue import Catalogue, Popularity
+from shared.catalogue import Catalogue, Listed, Popularity
 from shared.errors import NothingToEvaluate
 from shared.ids import IdArray, IndexArray, to_uuids
 from shared.media import Kind
@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]  # users ranked so far, of so many
 class Platform:
     """What the service knows besides interactions, and how it is set."""
 
-    titles: IdArray  # that may be recommended
+    titles: Listed  # that may be recommended
     genres: Mapping[str, IdArray]  # name -> its titles
     preferences: Preferences | None  # None where nothing is known of any user
     strengths: Strengths

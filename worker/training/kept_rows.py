@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class KeptRows:
                 return InteractionRows(**{name: columns[name].astype(form) for name, form in _FORM.items()})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             _log.warning("%s is not used: %s", self._file, error)
             return None
 
@@ -73,7 +74,7 @@ class KeptRows:
         """A disk that is full costs the next refresh its speed, and this training nothing."""
         beside = self._file.with_name(f".{self._file.name}-{uuid4().hex}")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # who watched what is nobody else's affair
             with beside.open("wb") as file:
                 np.savez(file, **{field.name: getattr(rows, field.name) for field in fields(rows)})
             beside.replace(self._file)

@@ -16,6 +16,7 @@ from worker.training.train import Training
 
 LOOK_SECONDS: Final = 30.0  # between two looks at what is due: another host may have trained, somebody rolled back
 _AFTER_FAILURE_SECONDS: Final = 60.0
+_AFTER_REFUSAL_SECONDS: Final = 3600.0  # another training at once would be refused as well
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def current_manifest(models: ModelStore) -> Manifest | None:
 
 
 def keep_fresh(training: Training, stopped: threading.Event) -> None:
-    """Train whenever it is due, until stopped. What fails is tried again after a minute, however it failed."""
+    """Train whenever it is due, until stopped. What fails is tried again after a minute, what is refused in an hour."""
     pause = 0.0
     while not stopped.wait(pause):
         pause = LOOK_SECONDS
@@ -60,6 +61,9 @@ def keep_fresh(training: Training, stopped: threading.Event) -> None:
                 training.refresh()
         except TrainingBusy as error:
             _log.info("%s", error)
+        except ModelRejected as error:
+            _log.error("no new model: %s", error)
+            pause = _AFTER_REFUSAL_SECONDS
         except ServiceError as error:
             _log.error("no new model: %s", error)
             pause = _AFTER_FAILURE_SECONDS

@@ -20,11 +20,11 @@ from worker.training.evaluator import Evaluator
 from worker.training.interactions import Histories
 from worker.training.learn import Choice, learn
 from worker.training.metrics import Floats, per_user
-from worker.training.space import Point, Space, cuts, families, regressions
+from worker.training.space import Point, Space, Time, cuts, families, regressions
 
 K = 20  # settings are chosen by ndcg@20: about what one screen shows
 METRIC = f"ndcg@{K}"
-COLLABORATIVE = Weights(content=0.0, pool=K, depth=K)
+COLLABORATIVE = Weights(content=0.0, pool=K, depth=K, new=0)
 _ENOUGH = 0.998  # the smallest number of neighbours with this share of the best score will do
 _SHARES = (0.4, 0.7, 0.9, 1.0)  # of the budget, spent when the search of one estimator after another ends
 
@@ -44,6 +44,10 @@ class Trial:
 
 
 Report = Callable[[Trial, Trial], None]  # the trial that has just ended, and the best so far
+
+
+def unheard(_trial: Trial, _best: Trial) -> None:
+    """A report nobody waits for."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Search:
         ordered: bool,
         neighbours: int,
         budget_seconds: float,
-        report: Report = lambda _trial, _best: None,
+        report: Report = unheard,
     ) -> None:
         """ordered: whether it is known what came first. neighbours: K, until the best K is looked for at the end."""
         self._histories = histories
@@ -88,11 +92,12 @@ class Search:
         self._started = self._deadline = time.perf_counter()
 
     def run(self) -> Found:
-        """The best setting. At least one is tried, whatever the budget. Raises NothingToTrainOn."""
-        self._explore(families(ordered=self._ordered, neighbours=self._neighbours), _SHARES[0])
+        """The best setting. At least one is tried, whatever the budget. Raises NothingToTrainOn, TrainingTooLarge."""
+        use = self._use_of_time()
+        self._explore(families(use, neighbours=self._neighbours), _SHARES[0])
         others = regressions(
             self._best_of(CoOccurrence.name).choice,
-            ordered=self._ordered,
+            use,
             neighbours=self._neighbours,
             titles=len(self._histories.title_ids),
         )
@@ -102,6 +107,18 @@ class Search:
         names = dict.fromkeys(trial.choice.name for trial in self._trials.values())
         by_estimator = {name: self._best_of(name) for name in names} | {best.choice.name: best}
         return Found(best, by_estimator, list(self._trials.values()), self._skipped)
+
+    def _use_of_time(self) -> Time:
+        """Counting what came first takes several times the memory of counting pairs."""
+        if not self._ordered:
+            return Time.UNKNOWN
+        first = families(Time.ORDER, neighbours=self._neighbours).choices()[0].estimator
+        needed, allowed = first.needs_bytes(self._histories), self._limits.memory_bytes
+        if needed <= allowed:
+            return Time.ORDER
+        error = TrainingTooLarge(f"{first.name} by order", len(self._histories.title_ids), needed, allowed)
+        self._skipped.append(f"order: {error}")
+        return Time.RECENCY
 
     def _explore(self, space: Space, share: float) -> None:
         """Climb for as long as the share of the budget lasts."""

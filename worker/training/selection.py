@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.training.estimators.estimator import Limits
 from worker.training.evaluator import Evaluator, Platform
@@ -11,7 +11,8 @@ from worker.training.learn import Choice
 from worker.training.search import Found, Report, Search
 from worker.training.split import Protocol, split
 
-_USERS = 5_000  # whose held-out interactions settings are judged by
+_HELD_BACK = 0.6
+JUDGES = 5_000  # whose held-out interactions settings are judged by
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ def select(
     if not policy.budget_seconds:
         return Selection(policy.default, None, protocol, 0)
     part = split(interactions, protocol, seed=policy.seed)
-    evaluator = Evaluator(part, platform, most_users=_USERS, seed=policy.seed)
+    evaluator = Evaluator(part, platform, most_users=JUDGES, seed=policy.seed)
+    # What is learnt from in the end is a fourth more than this part: what hardly fits here would not fit then.
+    limits = replace(policy.limits, memory_bytes=round(_HELD_BACK * policy.limits.memory_bytes))
     found = Search(
         part.fit.histories(),
         evaluator,
-        policy.limits,
+        limits,
         ordered=interactions.ordered,
         neighbours=policy.neighbours,
         budget_seconds=policy.budget_seconds,

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.catalogue import Listed
 from shared.errors import UnusableFile
 from shared.ids import IdArray
 from shared.interactions import InteractionRows
-from shared.parts import Databases
+from shared.parts import Databases, weights_of
 from shared.repositories.catalog import CatalogRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.repositories.users import UserRepository
-from shared.scorer import Weights
 from shared.settings import ModelSettings, Settings
 from shared.strengths import Strengths
 from worker.training.configuration import platform_of, policy
@@ -85,7 +85,7 @@ def from_databases(databases: Databases, settings: Settings, options: Options) -
     protocol = options.protocol or (Protocol.TEMPORAL if interactions.ordered else Protocol.RANDOM)
     catalog, users = CatalogRepository(databases.catalog), UserRepository(databases.user)
     platform = replace(
-        platform_of(catalog.active_ids(), settings, datetime.now(UTC)),
+        platform_of(catalog.listed(), settings, datetime.now(UTC)),
         genres=catalog.titles_by_genre(),
         preferences=lambda user_ids: users.genres(user_ids, bulk=True),
     )
@@ -114,14 +114,14 @@ def _goes_on(fit: Interactions, held: Interactions) -> bool:
 def _from_files(
     parts: Split, protocol: Protocol, names: Names, titles: IdArray, settings: ModelSettings, options: Options
 ) -> Task:
-    platform = platform_of(titles, settings, datetime.now(UTC))
+    platform = platform_of(Listed.without_years(titles), settings, datetime.now(UTC))
     if options.titles is not None:
         listed, genres = read_genres(options.titles, names)
         if not np.isin(titles, listed).any():
             raise UnusableFile(f"{options.titles} has none of the titles that users interacted with")
         platform = replace(
             platform,
-            titles=np.union1d(titles, listed),
+            titles=Listed.without_years(np.union1d(titles, listed)),
             genres=genres,
             preferences=favourites(parts.history, genres),
         )
@@ -133,7 +133,7 @@ def _task(parts: Split, protocol: Protocol, platform: Platform, settings: ModelS
         split=parts,
         validation=protocol,
         platform=platform,
-        weights=Weights(content=settings.content_weight, pool=settings.pool_size, depth=settings.list_depth),
+        weights=weights_of(settings),
         policy=policy(settings, ordered=parts.fit.ordered and protocol is not Protocol.USERS),
         most_users=options.most_users,
         ks=options.ks,

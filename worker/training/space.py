@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from worker.training.estimators.cooccurrence import CoOccurrence
@@ -20,10 +21,10 @@ _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _ORDER = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 _PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 _RECENCY = (*_QUARTERS, 1.5, 2.0)
-_IN_TIME = {"r": _RECENCY, "w": _ORDER}
 
 _REGARDLESS = {"w": 1.0, "r": 0.0}  # neither order nor recency
 _MINDFUL = {"w": 0.2, "r": 0.5}
+_LATELY = {"w": 1.0, "r": 0.5}
 
 _EASE_ON_ALL = 10_000  # titles; with more, a part of them is tried first
 _HEADS = (5_000.0, 10_000.0)
@@ -47,29 +48,48 @@ class Space:
         """The setting at a point of the grid."""
         return choice_of(self.name, point)
 
+    def choices(self) -> list[Choice]:
+        """The settings to begin with."""
+        return [self.choice(point) for point in self.starts]
 
-def families(*, ordered: bool, neighbours: int) -> Space:
-    """The co-occurrence family. ordered: whether it is known what came first."""
+
+class Time(Enum):
+    """What can be made of the times of interactions."""
+
+    UNKNOWN = "unknown"
+    RECENCY = "recency"  # a history fades
+    ORDER = "order"  # and it counts what was liked before what
+
+
+_AXES: Final[Mapping[Time, Mapping[str, Sequence[float]]]] = {
+    Time.UNKNOWN: {},
+    Time.RECENCY: {"r": _RECENCY},
+    Time.ORDER: {"r": _RECENCY, "w": _ORDER},
+}
+
+
+def families(time: Time, *, neighbours: int) -> Space:
+    """The co-occurrence family."""
     shapes = ({"a": 0.5, "b": 0.5, "c": 0.5}, {"a": 0.3, "b": 0.5, "c": 0.1}, {"a": 0.5, "b": 0.0, "c": 0.5})
-    times = (_MINDFUL, _REGARDLESS) if ordered else (_REGARDLESS,)
+    beginnings = {Time.UNKNOWN: (), Time.RECENCY: (_LATELY,), Time.ORDER: (_MINDFUL,)}[time]
     axes = {"b": _QUARTERS, "c": _TENTHS, "a": _TENTHS}
     return Space(
         CoOccurrence.name,
-        [shape | time | {"k": neighbours} for time in times for shape in shapes],
-        {**_IN_TIME, **axes} if ordered else axes,
+        [shape | beginning | {"k": neighbours} for beginning in (*beginnings, _REGARDLESS) for shape in shapes],
+        {**_AXES[time], **axes},
     )
 
 
-def regressions(family: Choice, *, ordered: bool, neighbours: int, titles: int) -> list[Space]:
+def regressions(family: Choice, time: Time, *, neighbours: int, titles: int) -> list[Space]:
     """The others, beginning with the order and the recency that are best for the family."""
     best = family.parameters
-    time = {"w": best["w"], "r": best["r"]}
+    beginning = {"w": best["w"], "r": best["r"]}
     k = {"k": neighbours}
-    in_time = _IN_TIME if ordered else {}
+    in_time = _AXES[time]
     shapes = ({"lambda": 30.0, "b": 0.5, "p": 0.5}, {"lambda": 300.0, "b": 0.0, "p": 0.0})
     on_all = Space(
         Ease.name,
-        [shape | time | k for shape in shapes],
+        [shape | beginning | k for shape in shapes],
         {"lambda": _PENALTIES, **in_time, "p": _QUARTERS, "b": _QUARTERS},
         3e-11 * titles**3,
     )
@@ -81,7 +101,7 @@ def regressions(family: Choice, *, ordered: bool, neighbours: int, titles: int) 
     )
     on_head = Space(
         EaseOnHead.name,
-        [{"head": _HEADS[0], **shapes[0], **time, **k, **{f"rest_{name}": best[name] for name in "abcw"}}],
+        [{"head": _HEADS[0], **shapes[0], **beginning, **k, **{f"rest_{name}": best[name] for name in "abcw"}}],
         {"head": _HEADS, "lambda": _PENALTIES, **in_time, "p": _QUARTERS},
         3e-11 * _HEADS[0] ** 3,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
+from shared.catalogue import Listed
 from shared.databases import Database
 from shared.errors import ModelRejected, NothingToEvaluate, NothingToTrainOn, TrainingBusy
 from shared.ids import IdIndex
@@ -27,7 +28,7 @@ from worker.training.kept_rows import KeptRows
 from worker.training.learn import Choice, learn
 from worker.training.metrics import interval
 from worker.training.publishing import publish
-from worker.training.search import METRIC, Report, Trial
+from worker.training.search import METRIC, Report, unheard
 from worker.training.selection import Selection, select
 from worker.training.space import UnknownEstimator, choice_of
 from worker.training.split import Protocol
@@ -35,10 +36,6 @@ from worker.training.split import Protocol
 _LOCK: Final = 0x6D6C2D7472616961  # "ml-traia": the key under which trainings exclude each other in jobs_db
 
 _log = logging.getLogger(__name__)
-
-
-def _unheard(_trial: Trial, _best: Trial) -> None:
-    """Nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Training:
     jobs: Database  # where trainings exclude each other
     models: ModelStore
     settings: Settings
-    report: Report = _unheard
+    report: Report = unheard
 
     def full(self, *, force: bool = False) -> Model:
         """Read every interaction, look for the best setting, and make the result the current model.
@@ -100,7 +97,9 @@ class Training:
             yield
 
     def _rows(self) -> KeptRows:
-        return KeptRows(EngagementRepository(self.engagement), Path(self.settings.model_cache))
+        of_this_store = hashlib.sha256(self.settings.model_store.encode()).hexdigest()[:16]
+        folder = self.settings.model_cache / f"interactions-{of_this_store}"
+        return KeptRows(EngagementRepository(self.engagement), folder)
 
     def _settled(self, rows: InteractionRows) -> Interactions:
         _log.info("%s interactions", len(rows))
@@ -110,7 +109,7 @@ class Training:
         return interactions
 
     def _select(self, interactions: Interactions, now: datetime) -> Selection:
-        platform = platform_of(interactions.title_ids, self.settings, now)
+        platform = platform_of(Listed.without_years(interactions.title_ids), self.settings, now)
         protocol = Protocol.TEMPORAL if interactions.ordered else Protocol.RANDOM
         how = policy(self.settings, ordered=interactions.ordered)
         try:
