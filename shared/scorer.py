@@ -126,7 +126,7 @@ def _rank_one(
     sources = np.repeat(np.array([SOURCE_CODE[source] for source in _SOURCES], np.uint8), [len(part) for part in parts])
 
     order = np.arange(len(titles))
-    # Neither genres nor popularity mend what is spoken against.
+    # Neither genres nor popularity mend what the history speaks against.
     pool = min(weights.pool + len(new), len(titles) - len(last))
     order[:pool] = np.argsort(-scores[:pool], kind="stable")
     return RankedList(

@@ -81,9 +81,9 @@ def show(task: Task, evaluation: Evaluation) -> None:
     for reason in found.skipped if found else ():
         console.print(f"  left out: {reason}")
     hybrid = evaluation.hybrid
+    kept = "the model alone guesses nothing" if hybrid.kept is None else f"keeps {hybrid.kept:.1%} of its ndcg@100"
     console.print(
-        f"hybrid: keeps {hybrid.kept:.1%} of its ndcg@100; genres replace {hybrid.replaced:.0%} of the first ten "
-        f"titles and move {hybrid.moved:.0%}"
+        f"hybrid: {kept}; genres replace {hybrid.replaced:.0%} of the first ten titles and move {hybrid.moved:.0%}"
     )
     if task.platform.preferences is None:
         console.print("  no genres are known: --titles FILE gives them")

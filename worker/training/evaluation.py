@@ -41,7 +41,7 @@ class Task:
 class Hybrid:
     """What genres bring and cost, against the same model without them."""
 
-    kept: float  # ndcg with them / without; at 100 in an evaluation
+    kept: float | None  # ndcg with them / without, at 100 in an evaluation; None where nothing was guessed without
     replaced: float  # share of the first ten that are other titles
     moved: float  # share of the first ten that are other titles or stand elsewhere
 
@@ -116,7 +116,7 @@ def compare(hybrid: Lists, alone: Lists, truth: Truth, k: int) -> Hybrid:
     first, second = hybrid[:, :_FIRST], alone[:, :_FIRST]
     there = (first[:, :, None] == second[:, None, :]).any(axis=2)
     return Hybrid(
-        kept=with_genres / without if without else 1.0,
+        kept=with_genres / without if without else None,
         replaced=float(np.mean(~there)),
         moved=float(np.mean(first != second)),
     )
