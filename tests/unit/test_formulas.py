@@ -31,12 +31,12 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 class TestCoOccurrence:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(HISTORIES, FAMILIES)
     def test_without_a_cut_it_is_its_formula(self, h: Histories, estimator: CoOccurrence) -> None:
         np.testing.assert_allclose(estimator.fit(h, LIMITS).toarray(), family(h, estimator), rtol=1e-5)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(HISTORIES, EXPONENTS, EXPONENTS, EXPONENTS, ORDERS, st.integers(1, 4))
     def test_a_cut_keeps_each_rows_largest(self, h: Histories, a: float, b: float, c: float, w: float, k: int) -> None:
         cut = CoOccurrence(a, b, c, w, k).fit(h, LIMITS).toarray()
@@ -59,7 +59,7 @@ class TestCoOccurrence:
 
 
 class TestEase:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(HISTORIES, PENALTIES)
     def test_without_order_or_damping_it_is_the_textbooks(self, h: Histories, penalty: float) -> None:
         """Steck 2019: with P = (X^T X + lambda I)^-1, B = I - P . diag(1 / diag P)."""
@@ -67,14 +67,14 @@ class TestEase:
         p = np.linalg.inv(x.T @ x + penalty * np.eye(x.shape[1]))
         close(Ease(penalty, 0, 0, 1, ALL).fit(h, LIMITS).toarray(), np.eye(len(p)) - p / np.diag(p))
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(HISTORIES, PENALTIES, EXPONENTS, EXPONENTS, ORDERS)
     def test_it_is_the_constrained_least_squares_of_its_description(
         self, h: Histories, penalty: float, b: float, p: float, w: float
     ) -> None:
         close(Ease(penalty, b, p, w, ALL).fit(h, LIMITS).toarray(), ease(h, penalty, b, p, w))
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(HISTORIES, ORDERS, st.integers(1, 4))
     def test_a_cut_keeps_each_rows_largest_magnitudes(self, h: Histories, w: float, k: int) -> None:
         whole = Ease(10, 0.5, 0.5, w, ALL).fit(h, LIMITS).toarray()
@@ -100,7 +100,7 @@ class TestEase:
 
 
 class TestLocalRidge:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(HISTORIES, FAMILIES, PENALTIES)
     def test_each_title_is_regressed_on_those_that_count_for_it(
         self, h: Histories, candidates: CoOccurrence, penalty: float
@@ -114,7 +114,7 @@ class TestLocalRidge:
                 expected[chosen, j] = np.linalg.solve(system, t[chosen, j])
         close(LocalRidge(penalty, candidates).fit(h, LIMITS).toarray(), expected)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(st.integers(10, 20), st.integers(2, 8), st.integers(0, 2**20), PENALTIES)
     def test_where_all_titles_go_together_it_is_ease(self, users: int, titles: int, seed: int, penalty: float) -> None:
         h = drawn(users, titles, seed, share=0.8)
@@ -124,7 +124,7 @@ class TestLocalRidge:
             ease(h, penalty, 0, 0, 1),
         )
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(HISTORIES, st.integers(1, 3))
     def test_its_candidates_are_those_the_family_ranks_highest(self, h: Histories, k: int) -> None:
         candidates = CoOccurrence(0.3, 0.5, 0.1, 0.2, k)
@@ -137,7 +137,7 @@ class TestLocalRidge:
 
 
 class TestEaseOnHead:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(HISTORIES, st.integers(1, 10), ORDERS, ORDERS)
     def test_it_is_ease_among_the_most_liked_and_the_family_elsewhere_on_its_scale(
         self, h: Histories, head: int, w: float, rest_w: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.ids import pack_ids
@@ -46,6 +46,7 @@ class TestHistories:
         assert histories.title_degree.tolist() == [2, 1]
         assert histories.user_degree.tolist() == [1, 2, 1]
 
+    @settings(max_examples=20, deadline=None)
     @given(st.randoms(use_true_random=False))
     def test_the_order_of_the_rows_does_not_matter(self, random: object) -> None:
         found = [(u, t, kind, time) for u in range(3) for t, kind, time in ((1, LIKE, 5), (1, WATCH, 9), (2, WATCH, 7))]
@@ -78,6 +79,7 @@ def test_it_is_known_what_came_first_where_most_times_are(times: list[int | None
     assert interactions(*((1, title, LIKE, time) for title, time in enumerate(times))).ordered is ordered
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.binary(min_size=16, max_size=16).filter(lambda raw: raw != bytes(16)), max_size=30))
 def test_dense_numbers_ids_as_sorting_them_does(raw: list[bytes]) -> None:
     ids = np.array(raw * 2, dtype="S16")

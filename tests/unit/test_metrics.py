@@ -86,7 +86,7 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, Truth]:
     return lists(*rows), known
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases())
 def test_each_metric_is_what_it_says(case: tuple[np.ndarray, Truth]) -> None:
     rows, known = case

@@ -47,7 +47,7 @@ def of_lengths(lengths: list[int], titles: int, seed: int) -> Histories:
     return histories(matrix, places)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=8), EXPONENTS, st.integers(0, 2**20))
 def test_the_product_is_the_sum_over_every_users_pairs(lengths: list[int], b: float, seed: int) -> None:
     h = of_lengths(lengths, 12, seed)
@@ -67,7 +67,7 @@ def test_histories_of_all_these_lengths_side_by_side_do_not_mix() -> None:
     np.testing.assert_allclose(counted(h, 0.5), pair_by_pair(h, 0.5), rtol=1e-5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=8), EXPONENTS, st.integers(0, 2**20))
 def test_both_directions_together_are_the_count_without_order(lengths: list[int], b: float, seed: int) -> None:
     h = of_lengths(lengths, 10, seed)

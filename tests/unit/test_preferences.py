@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.ids import pack_ids
@@ -53,6 +53,7 @@ GENRES = st.dictionaries(st.sampled_from("abcdefg"), st.lists(st.integers(0, 6),
 LIKES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), unique=True, min_size=1)
 
 
+@settings(max_examples=50, deadline=None)
 @given(GENRES, LIKES)
 def test_they_agree_with_counting(genres: dict[str, list[int]], likes: list[tuple[int, int]]) -> None:
     users = [0, 1, 2, 3]

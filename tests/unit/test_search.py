@@ -16,7 +16,7 @@ from worker.training.estimators.estimator import Limits
 from worker.training.evaluator import Evaluator
 from worker.training.learn import Choice, learn
 from worker.training.metrics import per_user
-from worker.training.search import COLLABORATIVE, METRIC, Found, K, Search, Trial
+from worker.training.search import COLLABORATIVE, METRIC, Found, K, Search, Trial, sufficient
 from worker.training.space import Time, UnknownEstimator, choice_of, cuts, families, regressions
 from worker.training.split import Protocol, split
 
@@ -81,6 +81,22 @@ class TestWinner:
         assert 0.998 * most <= found.best.value <= most
         assert found.best in found.trials
         assert found.by_estimator[found.best.choice.name] is found.best
+
+    def test_no_single_step_along_its_grid_would_have_been_better(self) -> None:
+        for found in (small()[0], in_order()):
+            trials = {trial.choice: trial.value for trial in found.trials}
+            family = max((t for t in found.trials if t.choice.name == "co-occurrence"), key=lambda t: t.value)
+            spaces = [
+                families(Time.ORDER, neighbours=20),
+                *regressions(family.choice, Time.ORDER, neighbours=20, titles=20),
+            ]
+            for space in spaces:
+                best = max((t for t in found.trials if t.choice.name == space.name), key=lambda t: t.value)
+                for axis, grid in space.axes.items():
+                    place = list(grid).index(best.choice.parameters[axis])
+                    for value in grid[max(0, place - 1) : place + 2]:
+                        stepped = choice_of(space.name, {**best.choice.parameters, axis: value})
+                        assert trials[stepped] <= best.value
 
     def test_the_best_of_each_estimator_has_its_highest_score(self) -> None:
         found, _ = small()
@@ -166,6 +182,18 @@ class TestLimits:
 
 
 class TestNeighbours:
+    @pytest.mark.parametrize(
+        ("values", "chosen"),
+        [([0.5, 0.5, 0.5], 100), ([0.4991, 0.5, 0.5], 100), ([0.498, 0.4991, 0.5], 200), ([0.1, 0.2, 0.3], 500)],
+        ids=["all alike", "the first nearly as good", "the second nearly as good", "the last much better"],
+    )
+    def test_the_fewest_within_a_five_hundredth_of_the_best_will_do(self, values: list[float], chosen: int) -> None:
+        tried = [
+            Trial(Choice(CoOccurrence(0, 0, 0, 1, k), 0), np.array([value]), 0.0)
+            for k, value in zip((100, 200, 500), values, strict=True)
+        ]
+        assert sufficient(tried).choice.estimator.neighbours == chosen
+
     def test_the_smallest_k_that_does_as_well_is_chosen(self) -> None:
         found, _ = small()  # of 16 titles, 100 neighbours are as good as 500
         assert found.best.choice.estimator.neighbours == 20
@@ -192,10 +220,9 @@ def _alike(one: Choice, other: Choice) -> bool:
 
 FAMILY = Choice(CoOccurrence(0.3, 0.5, 0.1, 0.4, 50), 1.5)
 SPACES = [
-    families(Time.ORDER, neighbours=50),
-    families(Time.UNKNOWN, neighbours=50),
+    *(families(time, neighbours=50) for time in Time),
     *regressions(FAMILY, Time.ORDER, neighbours=50, titles=100),
-    *regressions(FAMILY, Time.RECENCY, neighbours=50, titles=50_000),
+    *regressions(FAMILY, Time.UNKNOWN, neighbours=50, titles=50_000),
 ]
 
 

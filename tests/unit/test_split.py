@@ -39,7 +39,7 @@ def by_user(part: Interactions) -> dict[int, list[int]]:
 
 
 @pytest.mark.parametrize("protocol", Protocol)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(TABLES, st.integers(1, 6), st.integers(0, 99))
 def test_the_parts_are_disjoint_and_complete_and_only_who_has_enough_is_tested(
     protocol: Protocol, found: list[Row], least: int, seed: int
@@ -62,7 +62,7 @@ def test_the_parts_are_disjoint_and_complete_and_only_who_has_enough_is_tested(
         assert parts.fit is parts.history
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(TABLES, st.integers(1, 6))
 def test_by_time_nothing_that_is_known_of_a_user_is_newer_than_what_is_held_out(found: list[Row], least: int) -> None:
     parts = split(interactions(*found), Protocol.TEMPORAL, seed=0, least=least)

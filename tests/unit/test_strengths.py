@@ -94,6 +94,7 @@ class TestTimeLine:
         users, times = (np.array([e[i] for e in entries], dtype=np.int64) for i in (0, 1))
         return TimeLine.of(users, times, np.arange(len(entries))), times
 
+    @settings(max_examples=50, deadline=None)
     @given(HISTORIES)
     def test_it_agrees_with_sorting_each_users_entries(self, entries: list[tuple[int, int]]) -> None:
         line, times = self.line(entries)

@@ -155,7 +155,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(ROWS, st.sampled_from([0.0, 0.75, 2.0]), st.integers(1, 6), st.sampled_from([0.0, 3.0]))
 def test_a_user_alone_and_in_a_batch_is_the_same_to_the_bit(
     found: list[Row], recency: float, most: int, half_life: float
@@ -173,7 +173,7 @@ def test_a_user_alone_and_in_a_batch_is_the_same_to_the_bit(
         assert collaborative_scores([alone], joined).toarray().tobytes() == scores[[user]].toarray().tobytes()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(ROWS, st.sampled_from([0.0, 0.75, 2.0]), st.integers(1, 6))
 def test_it_agrees_with_the_slow_and_obvious_way(found: list[Row], recency: float, most: int) -> None:
     joined = snapshot(recency)

@@ -173,14 +173,19 @@ class Search:
         except _TimeIsUp:
             self._skipped.append("other numbers of neighbours: time was up")
             return best
-        most = max(trial.value for trial in tried)
-        return next(trial for trial in tried if trial.value >= _ENOUGH * most)
+        return sufficient(tried)
 
     def _best(self) -> Trial:
         return max(self._trials.values(), key=lambda trial: trial.value)
 
     def _best_of(self, name: str) -> Trial:
         return max((t for t in self._trials.values() if t.choice.name == name), key=lambda trial: trial.value)
+
+
+def sufficient(tried: Sequence[Trial]) -> Trial:
+    """The first, fewest neighbours coming first, that is about as good as the best."""
+    most = max(trial.value for trial in tried)
+    return next(trial for trial in tried if trial.value >= _ENOUGH * most)
 
 
 def _moved(point: Point, axis: str, grid: Sequence[float], step: int) -> Point | None:
