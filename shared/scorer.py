@@ -184,7 +184,7 @@ def _matching(snapshot: Snapshot, mask: NDArray[np.uint64], taken: NDArray[np.bo
 
 def _untaken(taken: NDArray[np.bool_], most: int) -> IndexArray:
     """The most popular untaken titles (the catalogue is in that order)."""
-    return np.flatnonzero(~taken)[: max(0, most)]
+    return np.flatnonzero(~taken)[:most] if most > 0 else _NONE
 
 
 def _scale(raw: NDArray[np.float32], *, in_pool: int, short: bool) -> Floats:
