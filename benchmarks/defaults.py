@@ -7,6 +7,7 @@ is measured on four splits of that part, by time and at random, with two models 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -109,7 +110,7 @@ def _hybrid(data: Path, settings: ModelSettings) -> str:
             served = Weights(settings.content_weight, pool, depth=100, new=new)
             hybrid = case.evaluator.lists(case.model, served, content=True)
             at_20, at_100 = (compare(hybrid, alone, case.evaluator.truth, k) for k in (20, 100))
-            found.append((at_20.kept, at_100.kept, at_100.replaced))
+            found.append((at_20.kept or math.nan, at_100.kept or math.nan, at_100.replaced))
     for (pool, new), found in kept.items():
         mark = " (default)" if (pool, new) == (settings.pool_size, settings.new_titles) else ""
         at_20, at_100, replaced = np.array(found).mean(axis=0)

@@ -116,7 +116,7 @@ class Search:
         needed, allowed = first.needs_bytes(self._histories), self._limits.memory_bytes
         if needed <= allowed:
             return Time.ORDER
-        error = TrainingTooLarge(f"{first.name} by order", len(self._histories.title_ids), needed, allowed)
+        error = TrainingTooLarge(first.name, len(self._histories.title_ids), needed, allowed)
         self._skipped.append(f"order: {error}")
         return Time.RECENCY
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sparse_dot_topn import sp_matmul_topn
 
+from shared.errors import TrainingTooLarge
 from worker.training.estimators.cut import BYTES, strongest
 from worker.training.estimators.estimator import Limits
 from worker.training.estimators.order import precedence
@@ -55,8 +56,14 @@ class CoOccurrence:
         return 16 * entries + BYTES * matrix.shape[1] * min(self.neighbours + 1, matrix.shape[1])
 
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
-        """S (titles, titles), float32, above zero, rows in order of column."""
+        """S (titles, titles), float32, above zero, rows in order of column.
+
+        Raises TrainingTooLarge where counting by order would take too much; without it, no other way takes less.
+        """
         titles = histories.matrix.shape[1]
+        needed = self.needs_bytes(histories)
+        if self.order < 1 and needed > limits.memory_bytes:
+            raise TrainingTooLarge(f"{self.name} by order (MODEL_ORDER)", titles, needed, limits.memory_bytes)
         left, right = self.factors(histories)
         # One more than K, for the title itself, which may or may not be among them.
         most = min(self.neighbours + 1, titles)
