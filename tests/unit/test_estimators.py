@@ -173,7 +173,8 @@ def test_a_refusal_says_what_is_needed_what_is_allowed_and_how_to_mend_it(estima
     with pytest.raises(TrainingTooLarge) as refused:
         estimator.fit(drawn(50, 30, seed=1), Limits(threads=1, memory_bytes=0))
     assert re.fullmatch(
-        r"[a-z-]+( by order \(MODEL_ORDER\))? on \d+ titles needs about [1-9]\d* MB, and TRAINING_MEMORY_MB allows 0: with more it can be used",
+        r"[a-z-]+( by order \(MODEL_ORDER\))? on \d+ titles needs about [1-9]\d* MB, "
+        r"and TRAINING_MEMORY_MB allows 0: with more it can be used",
         str(refused.value),
     )
 

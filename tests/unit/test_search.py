@@ -164,8 +164,8 @@ class TestLimits:
         found, _ = searched(clustered(**SMALL), limits=Limits(threads=1, memory_bytes=1000))
         assert set(found.by_estimator) == {"co-occurrence"}
         order, ease, ridge = found.skipped
-        assert order.startswith("order: co-occurrence on 16 titles needs about 1 MB, and TRAINING_MEMORY_MB")
-        assert {trial.choice.parameters["w"] for trial in found.trials} == {1}
+        assert order.startswith("order: co-occurrence on 16 titles needs about 1 MB")
+        assert all(trial.choice.parameters["w"] == 1 for trial in found.trials)
         assert any(trial.choice.recency > 0 for trial in found.trials)  # which takes none
         assert ease.startswith("ease: ease on 16 titles needs about 1 MB, and TRAINING_MEMORY_MB allows 0")
         assert ridge.startswith("local-ridge: local-ridge on 16 titles needs about 1 MB")

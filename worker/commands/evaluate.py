@@ -26,7 +26,6 @@ examples:
 Files have a line per interaction: user_id, media_id, and perhaps value, timestamp or type. Settings such as
 WATCH_STRENGTH come from the environment, and from files nothing else is needed.
 """
-_PICTURES = (".png", ".svg", ".pdf")
 
 
 def add(commands: argparse._SubParsersAction[Any]) -> None:
@@ -113,11 +112,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if None not in (arguments.like, arguments.dislike) and arguments.dislike >= arguments.like:
         raise ConfigurationError("--dislike must be below --like")
     if arguments.plot:
-        check_plot()
-        if arguments.plot.suffix not in _PICTURES:
-            raise ConfigurationError(f"--plot {arguments.plot}: expected a file .png, .svg or .pdf")
-        if not arguments.plot.parent.is_dir():
-            raise ConfigurationError(f"--plot {arguments.plot}: there is no folder {arguments.plot.parent}")
+        check_plot(arguments.plot)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

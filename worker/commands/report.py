@@ -16,6 +16,7 @@ from worker.training.search import METRIC, K
 
 _COLUMNS = ("ndcg@{k}", "recall@{k}", "capped_recall@{k}", "mrr@{k}", "coverage@{k}", "novelty@{k}",
             "popularity_bias@{k}", "disliked@{k}")  # fmt: skip
+_PICTURES = (".png", ".svg", ".pdf")
 _WIDE = 200  # characters a line may have where there is no terminal
 
 
@@ -110,17 +111,21 @@ def _cell(figure: Interval | None) -> str:
     return f"{figure.value:.{digits}f} ±{(figure.high - figure.low) / 2:.{digits}f}"
 
 
-def check_plot() -> None:
-    """Raises ConfigurationError where no picture can be made."""
+def check_plot(path: Path) -> None:
+    """Raises ConfigurationError where a picture could not be made, before an evaluation takes its time."""
     try:
         import matplotlib  # noqa: F401, PLC0415 - only pictures need it
     except ImportError:
         raise ConfigurationError("--plot needs matplotlib: pip install matplotlib") from None
+    if path.suffix not in _PICTURES:
+        raise ConfigurationError(f"--plot {path}: expected a file .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"--plot {path}: there is no folder {path.parent}")
 
 
 def plot(evaluation: Evaluation, path: Path) -> None:
-    """A picture of accuracy and coverage; needs matplotlib. Raises ConfigurationError for an unusable file."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - only pictures need it
+    """A picture of accuracy and coverage. Raises ConfigurationError for an unusable file."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
     metrics = [METRIC, f"recall@{K}", f"coverage@{K}"]
     names = list(evaluation.models)[::-1]

@@ -58,7 +58,7 @@ class CoOccurrence:
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
         """S (titles, titles), float32, above zero, rows in order of column.
 
-        Raises TrainingTooLarge where counting by order would take too much; without it, no other way takes less.
+        Raises TrainingTooLarge where counting by order would take too much. Without the order nothing takes less.
         """
         titles = histories.matrix.shape[1]
         needed = self.needs_bytes(histories)
