@@ -227,3 +227,8 @@ class TestGenres:
         with pytest.raises(UnusableFile, match=said) as refused:
             self.read(tmp_path, text)
         assert str(tmp_path / "file.csv") in str(refused.value)
+
+
+def test_timestamps_that_would_be_thousands_of_years_away_are_milliseconds(tmp_path: Path) -> None:
+    found = read(tmp_path, "user_id,media_id,timestamp\n1,10,1600000000000\n1,11,1600000060500\n1,12,\n")
+    assert seconds(found) == [1_600_000_000, 1_600_000_060.5, None]

@@ -154,7 +154,7 @@ class TestLimits:
         assert found.best is trial
         assert found.by_estimator == {"co-occurrence": trial}
         assert found.skipped == [
-            "co-occurrence: time was up after 1 settings",
+            "co-occurrence: time was up after 1 setting",
             "ease: time was up after 0 settings",
             "local-ridge: time was up after 0 settings",
             "other numbers of neighbours: time was up",

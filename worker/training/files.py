@@ -1,7 +1,8 @@
 """Interactions and titles from CSV files, for evaluation without a database. Files ending in .gz are read as they are.
 
-A file of interactions has a line per interaction: user_id, media_id, and perhaps value and timestamp (seconds since
-1970, or a date). MovieLens' own names for the columns (userId, movieId, rating) are understood. Ids may be anything.
+A file of interactions has a line per interaction: user_id, media_id, and perhaps value and timestamp (seconds or
+milliseconds since 1970, or a date). MovieLens' own names for the columns (userId, movieId, rating) are understood. Ids
+may be anything.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _ALIASES: Final = {
     "genres": ("genres", "genre"),
 }
 _SECONDS_TO_2000: Final = 946_684_800
+_TOO_LATE: Final = 1e11  # seconds since 1970: the year 5138
 _KINDS: Final = {kind.name: kind for kind in Kind}
 
 
@@ -143,13 +145,16 @@ def _times(path: Path, column: pa.Array) -> NDArray[np.int64]:
     """Microseconds since 2000-01-01."""
     try:
         seconds = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+        known = seconds[np.isfinite(seconds)]
+        if len(known) and np.median(known) > _TOO_LATE:
+            seconds = seconds / 1000  # they were milliseconds
         times = (seconds - _SECONDS_TO_2000) * 1e6
     except pa.ArrowInvalid:
         stamps = _dates(path, column).cast(pa.int64())
         times = pc.fill_null(stamps.cast(pa.float64(), safe=False), np.nan).to_numpy(zero_copy_only=False)
         times = times - _SECONDS_TO_2000 * 1e6
-    known = np.isfinite(times) & (np.abs(times) < 2**62)
-    return np.where(known, np.where(known, times, 0), UNKNOWN_TIME).astype(np.int64)
+    there = np.isfinite(times) & (np.abs(times) < 2**62)
+    return np.where(there, np.where(there, times, 0), UNKNOWN_TIME).astype(np.int64)
 
 
 def _dates(path: Path, column: pa.Array) -> pa.Array:

@@ -129,7 +129,8 @@ class Search:
                 raise _TimeIsUp  # noqa: TRY301 - one way to end it
             self._climb(space)
         except _TimeIsUp:
-            self._skipped.append(f"{space.name}: time was up after {len(self._trials) - before} settings")
+            tried = len(self._trials) - before
+            self._skipped.append(f"{space.name}: time was up after {tried} {'setting' if tried == 1 else 'settings'}")
         except (TrainingTooLarge, ArithmeticError) as error:
             self._skipped.append(f"{space.name}: {error}")
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from shared.catalogue import Listed
 from shared.databases import Database
-from shared.errors import ModelRejected, NothingToEvaluate, NothingToTrainOn, TrainingBusy
+from shared.errors import ModelRejected, NothingToTrainOn, TrainingBusy
 from shared.ids import IdIndex
 from shared.interactions import InteractionRows
 from shared.model import Description, Evidence, Manifest, Model
@@ -111,12 +111,9 @@ class Training:
     def _select(self, interactions: Interactions, now: datetime) -> Selection:
         platform = platform_of(Listed.without_years(interactions.title_ids), self.settings, now)
         protocol = Protocol.TEMPORAL if interactions.ordered else Protocol.RANDOM
-        how = policy(self.settings, ordered=interactions.ordered)
-        try:
-            return select(interactions, platform, how, protocol, self.report)
-        except NothingToEvaluate as error:
-            _log.warning("no model is searched for, the default is trained: %s", error)
-            return Selection(how.default, None, protocol, 0)
+        return select(
+            interactions, platform, policy(self.settings, ordered=interactions.ordered), protocol, self.report
+        )
 
     def _publish(
         self,

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 
+from shared.errors import TrainingTooLarge
 from shared.ids import IndexArray
 from shared.strengths import TimeLine
 from worker.training.estimators.cooccurrence import CoOccurrence
@@ -53,6 +54,9 @@ class EaseOnHead:
 
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
         """S (titles, titles), float32, signed, rows in order of column. Raises TrainingTooLarge before it starts."""
+        needed = self.needs_bytes(histories)
+        if needed > limits.memory_bytes:
+            raise TrainingTooLarge(self.name, histories.matrix.shape[1], needed, limits.memory_bytes)
         head = self._head(histories)
         regressed = self.ease.fit(self._part(histories, head), limits).tocoo()
         counted = self.rest.fit(histories, limits).tocoo()
