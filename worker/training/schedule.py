@@ -14,7 +14,8 @@ from shared.model_store import ModelStore
 from shared.settings import Settings
 from worker.training.train import Training
 
-LOOK_SECONDS: Final = 30.0  # between two looks at what is due: another host may have trained, somebody rolled back
+# At most, between two looks at what is due: another host may have trained, somebody rolled back.
+LOOK_SECONDS: Final = 30.0
 _AFTER_FAILURE_SECONDS: Final = 60.0
 _AFTER_REFUSAL_SECONDS: Final = 3600.0  # another training at once would be refused as well
 
@@ -50,11 +51,13 @@ def current_manifest(models: ModelStore) -> Manifest | None:
 
 def keep_fresh(training: Training, stopped: threading.Event) -> None:
     """Train whenever it is due, until stopped. What fails is tried again after a minute, what is refused in an hour."""
+    settings = training.settings
+    look = min(LOOK_SECONDS, settings.training_full_seconds, settings.training_refresh_seconds or LOOK_SECONDS)
     pause = 0.0
     while not stopped.wait(pause):
-        pause = LOOK_SECONDS
+        pause = look
         try:
-            step = due(current_manifest(training.models), datetime.now(UTC), training.settings)
+            step = due(current_manifest(training.models), datetime.now(UTC), settings)
             if step is Due.FULL:
                 training.full()
             elif step is Due.REFRESH:
