@@ -13,7 +13,7 @@ from benchmarks.contest import enter
 from benchmarks.datasets import DATA, DATASETS, Dataset
 from benchmarks.peers.available import available
 from benchmarks.results import Marked, Result, as_markdown, as_record
-from shared.settings import ModelSettings
+from shared.model_settings import ModelSettings
 from worker.commands.progress import Watch
 from worker.training.evaluation import evaluate
 from worker.training.split import Protocol

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from shared.settings import ModelSettings
+from shared.model_settings import ModelSettings
 from worker.training.evaluation import Task
 from worker.training.files import Thresholds
 from worker.training.metrics import KS

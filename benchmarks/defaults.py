@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks.datasets import DATA, DATASETS
 from benchmarks.results import Marked
 from shared.model import Model
+from shared.model_settings import ModelSettings
 from shared.scorer import Weights
-from shared.settings import ModelSettings
 from worker.training.configuration import policy
 from worker.training.evaluation import compare
 from worker.training.evaluator import Evaluator

@@ -1,4 +1,4 @@
-"""Bounded connections to PostgreSQL. The only room that knows psycopg2, with database_errors.py beside it.
+"""Bounded connections to PostgreSQL. The only room that knows psycopg2, beside session.py and database_errors.py.
 
 Every wait has an end that the server need not agree to: queries run on psycopg2's asynchronous connections, which are
 polled against a deadline, so that a server that is stopped or cut off holds a request no longer than one that says no.
@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg2
 from psycopg2 import extensions, extras
@@ -24,13 +22,10 @@ from psycopg2 import extensions, extras
 from shared.availability import Availability
 from shared.database_errors import Broken, translated
 from shared.errors import ConfigurationError, DatabaseUnavailable, PoolExhausted, SlowStatement
+from shared.session import GRACE_SECONDS, Parameters, Row, Session, wait
 from shared.stall_guard import Sink, StallGuard
 
-Parameters = Mapping[str, Any]
-Row = tuple[Any, ...]
-
 _IDLE_CHECK_SECONDS = 30.0  # a connection unused for longer is asked whether it lives before it is used
-_GRACE_SECONDS = 0.25  # the server's own timeout comes first, so that it cancels the query and the connection lives
 
 
 @dataclass(frozen=True)
@@ -48,39 +43,7 @@ class Bounds:
     def longest(self) -> float:
         """One query of a request, with all that can come before it: waiting for a connection, finding it dead, making
         another."""
-        return self.checkout + 2 * (self.connect + _GRACE_SECONDS) + self.statement + _GRACE_SECONDS
-
-
-class Session:
-    """One connection, for as long as a checkout lasts."""
-
-    def __init__(self, connection: extensions.connection, name: str) -> None:
-        self._connection = connection
-        self._name = name
-        self.used_at = time.monotonic()
-
-    def run(self, sql: str, parameters: Parameters | None = None, *, seconds: float) -> list[Row]:
-        """Run one statement within `seconds` and return its rows, none for a statement without any."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            wait(self._connection, seconds, self._name)
-            self.used_at = time.monotonic()
-            return cursor.fetchall() if cursor.description else []
-
-    @property
-    def broken(self) -> bool:
-        """True when the connection can't be used again: closed, cut off, or still busy with an abandoned query."""
-        return bool(self._connection.closed) or self._connection.isexecuting()
-
-    @property
-    def idle(self) -> bool:
-        """True when no transaction is open."""
-        status = self._connection.info.transaction_status
-        return bool(status == extensions.TRANSACTION_STATUS_IDLE)
-
-    def close(self) -> None:
-        """Give the connection back to the operating system; never raises, never waits."""
-        self._connection.close()
+        return self.checkout + 2 * (self.connect + GRACE_SECONDS) + self.statement + GRACE_SECONDS
 
 
 class Database:
@@ -310,19 +273,3 @@ class Database:
 
 class _Interrupted(DatabaseUnavailable):
     """The connection broke within a transaction, which is undone; the server may be well."""
-
-
-def wait(connection: extensions.connection, seconds: float, name: str) -> None:
-    """Poll an asynchronous connection until what it is doing is done.
-
-    Raises DatabaseUnavailable after `seconds`, with the connection closed: its answer, should it still come, must not
-    be taken for another's.
-    """
-    deadline = time.monotonic() + seconds + _GRACE_SECONDS
-    while (state := connection.poll()) != extensions.POLL_OK:
-        poller = select.poll()  # a new one each time: while it connects, the socket may become another
-        poller.register(connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
-        remaining = deadline - time.monotonic()
-        if remaining <= 0 or not poller.poll(remaining * 1000):
-            connection.close()
-            raise DatabaseUnavailable(name, f"no answer within {seconds:g} s")

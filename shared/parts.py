@@ -11,6 +11,7 @@ from shared.databases import Bounds, Database
 from shared.errors import DatabaseUnavailable
 from shared.job_results import JobResults
 from shared.jobs import JobPolicy, Jobs
+from shared.model_settings import ModelSettings
 from shared.model_store import ModelStore
 from shared.publishing import Publish, Publishing
 from shared.recommender import Recommender
@@ -26,7 +27,7 @@ from shared.repositories.users import UserRepository
 from shared.repositories.workers import WorkerRepository
 from shared.results import ResultStore
 from shared.scorer import Weights
-from shared.settings import ModelSettings, Settings
+from shared.settings import Settings
 from shared.strengths import Strengths
 from shared.titles import Titles
 from shared.upkeep import Upkeep

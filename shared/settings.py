@@ -1,4 +1,4 @@
-"""Every setting, its default and its reason. The only reader of the environment.
+"""Every setting, its default and its reason. The only reader of the environment, with model_settings.py for a part.
 
 A field's name in upper case is the variable that sets it; ``.env.example`` says the same to people, and a test
 holds the two together.
@@ -11,12 +11,11 @@ import re
 from base64 import b64decode
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from shared.errors import ConfigurationError
+from shared.model_settings import ModelSettings
 
 # The last label of a name begins with a letter: 127.1, 2130706433 and 0x7f000001 are addresses to some programs.
 _HOST: Final = re.compile(
@@ -66,103 +65,8 @@ def _is_signing_key(secret: str) -> bool:
     return False
 
 
-def _unusable(error: ValidationError) -> ConfigurationError:
-    wrong = [f"{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
-    return ConfigurationError("settings to mend (see .env.example): " + "; ".join(wrong))
-
-
 CallbackHosts = Annotated[str, AfterValidator(_callback_hosts)]
 CallbackNetworks = Annotated[str, AfterValidator(_callback_networks)]
-
-
-class ModelSettings(BaseSettings):
-    """What models and lists are made by; all of it has a default."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    # Ranking.
-    content_weight: float = Field(
-        0.4, ge=0, le=1, description="weight of matching genres in the hybrid; the rest is collaborative"
-    )
-    list_depth: int = Field(200, ge=1, le=1000, description="titles ranked per user; offset + limit reach no further")
-    pool_size: int = Field(30, ge=1, le=1000, description="best collaborative titles that the hybrid re-ranks")
-    new_titles: int = Field(
-        1, ge=0, le=100, description="titles nobody has liked yet that are ranked with these, if their genres match"
-    )
-    history_length: int = Field(500, ge=1, le=10_000, description="newest liked or watched titles that are scored from")
-    popularity_half_life_days: float = Field(
-        365.0, gt=0, description="age at which an interaction counts half towards popularity"
-    )
-
-    # Feedback: what an interaction weighs, in training and in a user's history. docs/ACCURACY.md has the evidence.
-    like_strength: float = Field(1.0, gt=0, le=100, description="weight of a LIKE")
-    watch_strength: float = Field(0.5, ge=0, le=100, description="weight of a WATCH; 0: seen, and no more")
-    dislike_strength: float = Field(
-        -0.2,
-        ge=-100,
-        le=0,
-        description="weight of a DISLIKE in a history: pushes similar titles down; 0: seen, no more",
-    )
-    value_weight: float = Field(
-        0.0, ge=0, le=1, description="how far interaction_value scales a weight: 0 not at all, 1 wholly"
-    )
-    value_full: float = Field(1.0, gt=0, description="interaction_value that counts fully: 5 for stars, 1 for a share")
-    history_half_life_days: float = Field(
-        0.0, ge=0, description="age at which an entry of a history counts half, on top of its rank; 0: age is no matter"
-    )
-
-    # Training.
-    training_budget_seconds: float = Field(
-        300.0, ge=0, le=86_400, description="time to search for the best model in; 0 trains the settings below, untried"
-    )
-    training_memory_mb: int = Field(
-        2048,
-        ge=64,
-        description="memory one estimator may take, in MB; what would take more is left out, and it says so",
-    )
-    training_threads: int = Field(0, ge=0, le=256, description="threads of the matrix products; 0: every processor")
-    training_seed: int = Field(0, ge=0, le=2**31, description="the same seed and interactions give the same model")
-    model_neighbours: int = Field(
-        200, ge=1, le=10_000, description="strongest neighbours kept per title; a search also tries 100 and 500"
-    )
-    model_history_exponent: float = Field(
-        0.4, ge=0, le=1, description="a: damping by the popularity of the title in the history"
-    )
-    model_user_exponent: float = Field(0.5, ge=0, le=1, description="b: damping by the number of titles a user has")
-    model_title_exponent: float = Field(
-        0.2, ge=0, le=1, description="c: damping by the popularity of the title recommended"
-    )
-    model_order: float = Field(
-        0.2, ge=0, le=1, description="w: weight of a pair against the order it was liked in; 1 forgets the order"
-    )
-    model_recency: float = Field(
-        0.75, ge=0, le=5, description="r: a history's entry counts (1 + rank)^-r, the newest having rank 0"
-    )
-
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
-
-    @classmethod
-    def from_environment(cls) -> Self:
-        """Read the environment once.
-
-        Raises ConfigurationError naming every variable that is missing or out of range, never its value.
-        """
-        try:
-            return cls()  # required fields come from the environment
-        except ValidationError as error:
-            raise _unusable(error) from None
-
-    def changed(self, **values: object) -> Self:
-        """The same with other values, checked as the environment's are. Raises ConfigurationError."""
-        try:
-            return type(self).model_validate({**self.model_dump(), **values})
-        except ValidationError as error:
-            raise _unusable(error) from None
-
-    @property
-    def collaborative_weight(self) -> float:
-        """The hybrid's other weight: what content leaves."""
-        return 1.0 - self.content_weight
 
 
 class Settings(ModelSettings):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shared.ids import IndexArray
 from shared.interactions import UNKNOWN_TIME
 from shared.media import Kind
-from shared.settings import ModelSettings
+from shared.model_settings import ModelSettings
 
 _MICROSECONDS_PER_DAY = 86_400_000_000
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from shared.databases import Row
 from shared.errors import FieldProblem, JobNotFound, QueueFull, ShareExceeded
 from shared.job_states import Announce, Job, JobProblem, JobProblemKind, JobState, Order
 from shared.repositories import uuid_array
 from shared.repositories.ledger import Ledger, Transaction
+from shared.session import Row
 
 _JOB: Final = """
     SELECT job.job_id, job.state, job.title_limit, job.total,

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from shared.databases import Database, Row, Session
+from shared.databases import Database
 from shared.errors import JobNotFound
 from shared.job_states import JobState
 from shared.migrations import migrate
+from shared.session import Row, Session
 
 
 class Ledger:

@@ -81,7 +81,7 @@ def test_of_many_connections_that_died_in_silence_one_is_asked(
     monkeypatch.setattr(databases, "_IDLE_CHECK_SECONDS", 0.0)
     started = time.monotonic()
     assert database.fetch("SELECT 1") == [(1,)]
-    assert time.monotonic() - started < BOUNDS.connect + databases._GRACE_SECONDS + BUSY
+    assert time.monotonic() - started < BOUNDS.connect + databases.GRACE_SECONDS + BUSY
 
 
 def test_a_query_whose_connection_breaks_late_is_not_begun_again(

@@ -28,7 +28,8 @@ shared.job_states               -> shared.errors
 shared.availability             ->
 shared.stall_guard              ->
 shared.telemetry                ->
-shared.settings                 -> pydantic pydantic_settings shared.errors
+shared.model_settings           -> pydantic pydantic_settings shared.errors
+shared.settings                 -> pydantic shared.model_settings
 shared.callbacks                -> shared.errors shared.settings
 shared.documents                -> pydantic typing_extensions shared.job_states
 shared.contracts                -> pydantic shared.callbacks shared.documents shared.errors shared.job_states
@@ -44,7 +45,7 @@ shared.file_lock                -> shared.errors
 shared.model_copies             -> shared.errors shared.file_lock shared.model shared.storage
 shared.model_store              -> orjson pydantic shared.errors shared.file_lock shared.model shared.model_copies
                                    shared.storage
-shared.strengths                -> numpy shared.ids shared.interactions shared.media shared.settings
+shared.strengths                -> numpy shared.ids shared.interactions shared.media shared.model_settings
 shared.snapshot                 -> numpy shared.catalogue shared.ids shared.model
 shared.tastes                   -> numpy shared.ids shared.interactions shared.scorer shared.snapshot
                                    shared.strengths
@@ -52,9 +53,12 @@ shared.scorer                   => __future__ collections.abc dataclasses numpy 
                                    shared.ids shared.media shared.ranked_list shared.snapshot
 
 shared.database_errors          -> psycopg2 shared.errors
-shared.databases                -> psycopg2 shared.errors shared.availability shared.database_errors shared.stall_guard
+shared.session                  -> psycopg2 shared.errors
+shared.databases                -> psycopg2 shared.errors shared.availability shared.database_errors shared.session
+                                   shared.stall_guard
 shared.migrations               -> shared.databases shared.errors
-shared.repositories.*           -> numpy shared.databases shared.media shared.errors shared.ids shared.interactions
+shared.repositories.*           -> numpy shared.databases shared.session shared.media shared.errors shared.ids
+                                   shared.interactions
                                    shared.catalogue shared.job_states shared.migrations shared.stall_guard
                                    shared.repositories shared.repositories.*
 shared.redis_store              -> redis shared.availability shared.errors
@@ -115,8 +119,8 @@ worker.commands                 ->
 worker.commands.run             -> shared.settings worker.app
 worker.commands.train           -> shared.errors shared.model shared.model_store shared.parts shared.settings
                                    worker.commands.progress worker.training.schedule worker.training.train
-worker.commands.evaluate        -> shared.errors shared.parts shared.settings worker.commands.progress
-                                   worker.commands.report worker.training.*
+worker.commands.evaluate        -> shared.errors shared.model_settings shared.parts shared.settings
+                                   worker.commands.progress worker.commands.report worker.training.*
 worker.commands.progress        -> rich worker.training.evaluator worker.training.search
 worker.commands.report          -> matplotlib rich shared.errors shared.model worker.training.evaluation
                                    worker.training.search
@@ -130,14 +134,14 @@ worker.training.*               -> numpy scipy pyarrow shared.* worker.training.
 
 # One library per room, whatever a row above is changed to.
 LIBRARY_AT_HOME = """
-psycopg2            shared.databases shared.database_errors
+psycopg2            shared.databases shared.database_errors shared.session
 redis               shared.redis_store
 flask               gateway.*
 werkzeug            gateway.*
 celery              worker.* shared.broker
 kombu               worker.* shared.broker
 amqp                worker.guard.rabbitmq
-pydantic_settings   shared.settings
+pydantic_settings   shared.model_settings
 standardwebhooks    worker.announcing.webhook
 fsspec              shared.storage
 rich                worker.commands.*
@@ -161,7 +165,7 @@ Celery              shared.broker
 """
 
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv"}
-READS_THE_ENVIRONMENT = "shared.settings"
+READS_THE_ENVIRONMENT = "shared.model_settings"
 
 
 class Source:

@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import UnusableFile
 from shared.ids import IdArray, to_uuids
-from shared.settings import ModelSettings
+from shared.model_settings import ModelSettings
 from tests.interactions import Row, clustered, sequels
 from worker.training.evaluation import Task
 from worker.training.files import Thresholds

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.interactions import UNKNOWN_TIME
 from shared.media import Kind
-from shared.settings import ModelSettings
+from shared.model_settings import ModelSettings
 from shared.strengths import Strengths, TimeLine
 from tests.interactions import DAY, STRENGTHS
 

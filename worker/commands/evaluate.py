@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigurationError
+from shared.model_settings import ModelSettings
 from shared.parts import Databases
-from shared.settings import ModelSettings, Settings
+from shared.settings import Settings
 from worker.commands.progress import Watch
 from worker.commands.report import as_json, check_plot, plot, show
 from worker.training.evaluation import evaluate

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 
 from shared.catalogue import Listed
-from shared.settings import ModelSettings
+from shared.model_settings import ModelSettings
 from shared.strengths import Strengths
 from worker.training.estimators.cooccurrence import CoOccurrence
 from worker.training.estimators.estimator import Limits

@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.model import Interval, Model
 from shared.scorer import Weights
+from shared.strengths import Strengths
 from worker.training.estimators.cooccurrence import CoOccurrence
 from worker.training.evaluator import Evaluator, Platform, Progress
 from worker.training.learn import Choice, learn
@@ -19,6 +20,7 @@ from worker.training.split import Protocol, Split
 
 _FIRST = 10  # titles of a list, in which it is counted what content moves
 _KEPT_AT = 100
+_SEEDS = Strengths(like=1.0, watch=1.0, dislike=0.0)  # what the seed's formula takes them for
 
 Parameters = Mapping[str, float | int]
 Measuring = Callable[[str], Progress]  # called with the name of what is measured next
@@ -78,22 +80,32 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
     figures: dict[str, Mapping[str, Interval]] = {}
     made: dict[str, Lists] = {}
 
-    def measure(name: str, model: Model | None, weights: Weights, *, content: bool) -> None:
+    def measure(
+        name: str, model: Model | None, weights: Weights, *, content: bool, evaluator: Evaluator = evaluator
+    ) -> None:
         made[name] = evaluator.lists(model, weights, content=content, progress=measuring(name))
         figures[name] = intervals(made[name], evaluator.truth, seed=task.policy.seed, ks=task.ks)
 
     measure("popularity", None, plain, content=False)
     if task.platform.preferences:
         measure("content", None, replace(plain, content=1.0), content=True)
-    learners = {"seed": _seeds(len(histories.title_ids), task.policy.limits.memory_bytes), **choices}
-    for name, choice in learners.items():
+    seed = _seed(len(histories.title_ids), task.policy.limits.memory_bytes)
+    as_seed = replace(task.platform, strengths=_SEEDS)
+    measure(
+        "seed",
+        learn(task.split.fit.weighed(_SEEDS).histories(), seed, task.policy.limits),
+        plain,
+        content=False,
+        evaluator=Evaluator(task.split, as_seed, most_users=task.most_users, seed=task.policy.seed),
+    )
+    for name, choice in choices.items():
         model = choice.model(learn(histories, choice, task.policy.limits))
         measure(name, model, plain, content=False)
         if choice is selection.choice:
             measure("hybrid", model, served, content=True)
     return Evaluation(
         models=figures,
-        parameters={name: choice.parameters for name, choice in learners.items()},
+        parameters={name: choice.parameters for name, choice in {"seed": seed, **choices}.items()},
         chosen=selection.choice.name,
         hybrid=compare(made["hybrid"], made[selection.choice.name], evaluator.truth, _KEPT_AT),
         selection=selection,
@@ -103,7 +115,7 @@ def evaluate(task: Task, *, trying: Report, measuring: Measuring) -> Evaluation:
     )
 
 
-def _seeds(titles: int, memory_bytes: int) -> Choice:
+def _seed(titles: int, memory_bytes: int) -> Choice:
     """The seed's formula: a plain count of shared users, cut only where memory would not do."""
     neighbours = max(1, min(titles, memory_bytes // (24 * max(1, titles))))
     return Choice(CoOccurrence(0.0, 0.0, 0.0, order=1.0, neighbours=neighbours), recency=0.0)

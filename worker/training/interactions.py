@@ -78,6 +78,10 @@ class Interactions:
         """Whether it is known what came first: the time of most interactions is."""
         return bool(np.mean(self.times > UNKNOWN_TIME) > 0.5) if len(self) else False
 
+    def weighed(self, strengths: Strengths) -> Interactions:
+        """The same with other strengths."""
+        return replace(self, strengths=strengths.of(self.kinds, self.values))
+
     def part(self, kept: NDArray[np.bool_]) -> Interactions:
         """The pairs where `kept`, shape (m,), is true; the index spaces stay."""
         return replace(self, **{name: getattr(self, name)[kept] for name in _COLUMNS})

@@ -14,11 +14,12 @@ from shared.catalogue import Listed
 from shared.errors import UnusableFile
 from shared.ids import IdArray
 from shared.interactions import InteractionRows
+from shared.model_settings import ModelSettings
 from shared.parts import Databases, weights_of
 from shared.repositories.catalog import CatalogRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.repositories.users import UserRepository
-from shared.settings import ModelSettings, Settings
+from shared.settings import Settings
 from shared.strengths import Strengths
 from worker.training.configuration import platform_of, policy
 from worker.training.evaluation import Task
