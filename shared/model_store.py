@@ -86,6 +86,14 @@ class ModelStore:
         except (FileNotFoundError, ValidationError) as error:
             raise ModelRejected(f"model {version} cannot be read: {error}") from error
 
+    def current_manifest(self) -> Manifest | None:
+        """The current version's; None without one that can be read. Raises StorageUnavailable."""
+        try:
+            version = self.current_version()
+            return self.manifest(version) if version else None
+        except ModelRejected:
+            return None
+
     def load(self, version: str) -> Model:
         """Map a version read-only.
 

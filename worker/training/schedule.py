@@ -10,7 +10,6 @@ from typing import Final
 
 from shared.errors import ModelRejected, ServiceError, TrainingBusy
 from shared.model import Manifest
-from shared.model_store import ModelStore
 from shared.settings import Settings
 from worker.training.train import Training
 
@@ -40,15 +39,6 @@ def due(current: Manifest | None, now: datetime, settings: Settings) -> Due:
     return Due.REFRESH if pause and now - current.created_at >= timedelta(seconds=pause) else Due.NOTHING
 
 
-def current_manifest(models: ModelStore) -> Manifest | None:
-    """The current version's; None without one that can be read. Raises StorageUnavailable."""
-    try:
-        version = models.current_version()
-        return models.manifest(version) if version else None
-    except ModelRejected:
-        return None
-
-
 def keep_fresh(training: Training, stopped: threading.Event) -> None:
     """Train whenever it is due, until stopped. What fails is tried again after a minute, what is refused in an hour."""
     settings = training.settings
@@ -57,7 +47,7 @@ def keep_fresh(training: Training, stopped: threading.Event) -> None:
     while not stopped.wait(pause):
         pause = look
         try:
-            step = due(current_manifest(training.models), datetime.now(UTC), settings)
+            step = due(training.models.current_manifest(), datetime.now(UTC), settings)
             if step is Due.FULL:
                 training.full()
             elif step is Due.REFRESH:

@@ -13,7 +13,7 @@ from typing import Final
 
 from shared.catalogue import Listed
 from shared.databases import Database
-from shared.errors import ModelRejected, NothingToTrainOn, TrainingBusy
+from shared.errors import NothingToTrainOn, TrainingBusy
 from shared.ids import IdIndex
 from shared.interactions import InteractionRows
 from shared.model import Description, Evidence, Manifest, Model
@@ -79,15 +79,13 @@ class Training:
 
     def _basis(self) -> tuple[Manifest, Choice] | None:
         """The current model's manifest and setting, if a refresh can go on from it."""
-        try:
-            version = self.models.current_version()
-            if version is None:
-                return None
-            manifest = self.models.manifest(version)
-            choice = choice_of(manifest.estimator, manifest.parameters)
-        except (ModelRejected, UnknownEstimator):
+        manifest = self.models.current_manifest()
+        if manifest is None or manifest.read_all_at is None:
             return None
-        return (manifest, choice) if manifest.read_all_at else None
+        try:
+            return manifest, choice_of(manifest.estimator, manifest.parameters)
+        except UnknownEstimator:
+            return None
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
