@@ -7,10 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
 
 import psycopg2
 import pytest
@@ -18,86 +16,10 @@ from psycopg2 import errors as pg
 
 from demo.server import free_port
 from demo.servers import Postgres
-from shared.databases import Bounds, Database
+from shared.databases import Database
 from shared.errors import ConfigurationError, DatabaseUnavailable, PoolExhausted
-from tests.platform import Platform, wait_for
-
-BOUND = 10.0  # s; far above every time-out here, for a slow machine, and far below those of TCP
-BOUNDS = Bounds(connections=3, checkout=0.3, connect=1.0, statement=1.0, bulk=5.0, pause=0.1)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A server that these tests may stop, kill and pause."""
-    with Postgres(tmp_path_factory.mktemp("own") / "postgres", durable=False) as server:
-        yield server
-
-
-@pytest.fixture
-def other(server: Postgres) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
-    """Runs a statement as somebody else would, beside the pool."""
-
-    def run(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with contextlib.closing(psycopg2.connect(server.dsn())) as connection, connection.cursor() as cursor:
-            connection.autocommit = True
-            cursor.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
-
-    yield run
-    run("DROP TABLE IF EXISTS note")
-
-
-@pytest.fixture
-def note(other: Callable[..., list[tuple[Any, ...]]]) -> Callable[..., list[tuple[Any, ...]]]:
-    """An empty table `note` of distinct texts; gives `other`."""
-    other("DROP TABLE IF EXISTS note")
-    other("CREATE TABLE note (text text, CONSTRAINT once UNIQUE (text) DEFERRABLE INITIALLY DEFERRED)")
-    return other
-
-
-@pytest.fixture
-def paused(server: Postgres) -> Iterator[Callable[[], None]]:
-    """Pauses the server; it goes on at the latest when the test is over."""
-    yield server.pause
-    server.resume()
-
-
-@pytest.fixture
-def pool(server: Postgres) -> Iterator[Callable[..., Database]]:
-    """Makes pools on the server, which are closed after the test."""
-    with contextlib.ExitStack() as closing:
-
-        def make(*, url: str | None = None, read_only: bool = False, **bounds: float) -> Database:
-            database = Database("some_db", url or server.dsn(), replace(BOUNDS, **bounds), read_only=read_only)
-            closing.callback(database.close)
-            return database
-
-        yield make
-
-
-def backend(database: Database) -> int:
-    """The server's process behind the connection that the pool gives."""
-    [(pid,)] = database.fetch("SELECT pg_backend_pid()")
-    return pid
-
-
-def write(database: Database, text: str) -> None:
-    with database.transaction() as session:
-        session.run("INSERT INTO note VALUES (%(text)s)", {"text": text}, seconds=1)
-
-
-def seconds(action: Callable[[], object]) -> float:
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
-
-
-def held_up(database: Database, **options: Any) -> None:
-    """A query that finds the database unavailable, for a reason other than a lack of connections."""
-    with pytest.raises(DatabaseUnavailable) as caught:
-        database.fetch("SELECT 1", **options)
-    assert not isinstance(caught.value, PoolExhausted)
-
+from tests.platform import wait_for
+from tests.pools import BOUND, backend, held_up, seconds, write
 
 # How many.
 
@@ -401,79 +323,6 @@ def error_of(database: Database, statement: str) -> Exception | None:
     return None
 
 
-# Transactions.
-
-
-def test_what_a_transaction_wrote_is_there_afterwards(pool: Callable[..., Database], note: Callable) -> None:
-    write(pool(), "hello")
-    assert note("SELECT * FROM note") == [("hello",)]
-
-
-def interrupted(session: Any) -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(
-    ("action", "error"),
-    [
-        pytest.param(lambda session: 1 / 0, ZeroDivisionError, id="a-defect-of-ours"),
-        pytest.param(interrupted, KeyboardInterrupt, id="an-interrupt"),
-        pytest.param(lambda session: session.run("SELECT 1 / 0", seconds=1), pg.DivisionByZero, id="a-wrong-query"),
-        pytest.param(lambda session: session.run("SELECT pg_sleep(9)", seconds=9), DatabaseUnavailable, id="too-slow"),
-        pytest.param(
-            lambda session: session.run("INSERT INTO note VALUES ('new')", seconds=1),
-            pg.UniqueViolation,
-            id="at-commit",
-        ),
-    ],
-)
-def test_a_transaction_that_fails_is_rolled_back_and_gives_its_connection_back(
-    pool: Callable[..., Database], note: Callable, action: Callable[[Any], object], error: type[BaseException]
-) -> None:
-    database = pool(connections=2, statement=0.3)
-    for _ in range(4):  # more often than there are connections
-        with pytest.raises(error), database.transaction() as session:
-            session.run("INSERT INTO note VALUES ('new')", seconds=1)
-            action(session)
-    assert note("SELECT * FROM note") == []
-    with database.transaction(), database.transaction():
-        pass
-    assert database.fetch("SELECT 1") == [(1,)]
-
-
-def test_refusing_something_in_a_transaction_does_not_cost_a_connection(pool: Callable[..., Database]) -> None:
-    database = pool(connections=1)
-    [(first,)] = database.fetch("SELECT pg_backend_pid()")
-    with pytest.raises(LookupError), database.transaction():
-        raise LookupError
-    assert database.fetch("SELECT pg_backend_pid()") == [(first,)]
-
-
-# What sessions are like.
-
-
-@pytest.mark.parametrize("name", ["user", "catalog", "engagement"])
-@pytest.mark.parametrize("statement", ["CREATE TABLE ours (id int)", "DROP TABLE {table}", "DELETE FROM {table}"])
-def test_databases_of_others_are_never_written(platform: Platform, name: str, statement: str) -> None:
-    table = {"user": "tb_user_genre", "catalog": "medias", "engagement": "interaction"}[name]
-    platform.like(platform.user("Drama"), platform.title("Alien", "Drama"))
-    database = getattr(platform.parts().databases, name)
-    with pytest.raises(pg.ReadOnlySqlTransaction):
-        database.fetch(statement.format(table=table))
-    with pytest.raises(pg.ReadOnlySqlTransaction), database.transaction() as session:
-        session.run(statement.format(table=table), seconds=1)
-    assert database.fetch(f"SELECT count(*) FROM {table}") == [(1,)]
-
-
-def test_sessions_run_in_utc_whatever_the_server_prefers(pool: Callable[..., Database], other: Callable) -> None:
-    other("ALTER DATABASE postgres SET timezone = 'Asia/Tokyo'")
-    try:
-        assert other("SHOW timezone") == [("Asia/Tokyo",)]
-        assert pool().fetch("SHOW timezone") == [("UTC",)]
-    finally:
-        other("ALTER DATABASE postgres RESET timezone")
-
-
 def test_a_pool_that_was_made_before_a_fork_refuses_to_work_after_it(pool: Callable[..., Database]) -> None:
     database = pool()
     assert database.fetch("SELECT 1") == [(1,)]
@@ -488,87 +337,3 @@ def test_a_pool_that_was_made_before_a_fork_refuses_to_work_after_it(pool: Calla
         os.close(writer)
         assert answer.read() == b"RuntimeError: the pool of some_db was made before a fork; make it afterwards"
     assert database.fetch("SELECT 1") == [(1,)]  # and the parent's connection is none the worse
-
-
-# COPY.
-
-
-class Pieces:
-    """Keeps what is written to it, piece by piece; `action` runs once, at the first piece."""
-
-    def __init__(self, action: Callable[[], object] = lambda: None) -> None:
-        self.pieces: list[bytes] = []
-        self._action = action
-
-    def write(self, data: bytes, /) -> None:
-        self.pieces.append(bytes(data))
-        if len(self.pieces) == 1:
-            self._action()
-
-
-def test_a_copy_streams_its_rows_in_pieces(pool: Callable[..., Database]) -> None:
-    sink = Pieces()
-    pool().copy("COPY (SELECT generate_series(1, 200000)) TO STDOUT", sink)
-    assert len(sink.pieces) > 1
-    assert b"".join(sink.pieces).split() == [b"%d" % number for number in range(1, 200_001)]
-
-
-def test_a_copy_may_take_longer_than_any_bound_as_long_as_it_goes_on(pool: Callable[..., Database]) -> None:
-    sink = Pieces()
-    pool(statement=0.2, bulk=1.5).copy(
-        "COPY (SELECT repeat('x', 10000) FROM generate_series(1, 8), pg_sleep(0.4 + 0 * generate_series)) TO STDOUT",
-        sink,
-    )
-    assert len(b"".join(sink.pieces)) == 8 * 10_001
-
-
-def test_a_copy_from_a_server_that_hangs_ends_after_the_bulk_bound(
-    server: Postgres, pool: Callable[..., Database], paused: Callable[[], None]
-) -> None:
-    database = pool(bulk=1.0)
-    sink = Pieces(action=paused)
-    started = time.monotonic()
-    with pytest.raises(DatabaseUnavailable):
-        database.copy("COPY (SELECT generate_series(1, 100000000)) TO STDOUT", sink)
-    assert time.monotonic() - started < BOUND
-    assert sink.pieces
-    server.resume()
-    database.copy("COPY (SELECT 1) TO STDOUT", whole := Pieces())
-    assert whole.pieces == [b"1\n"]
-
-
-def test_a_copy_that_brings_nothing_ends_after_the_bulk_bound(pool: Callable[..., Database]) -> None:
-    started = time.monotonic()
-    with pytest.raises(DatabaseUnavailable):
-        pool(bulk=0.5).copy("COPY (SELECT pg_sleep(60)) TO STDOUT", Pieces())
-    assert time.monotonic() - started < BOUND
-
-
-@pytest.mark.parametrize("state", ["hangs", "is-down"])
-def test_a_copy_from_a_server_that_was_never_reached_ends_within_the_bound(
-    server: Postgres, pool: Callable[..., Database], paused: Callable[[], None], state: str
-) -> None:
-    database = pool(url=None if state == "hangs" else f"postgresql://127.0.0.1:{free_port()}/nowhere")
-    if state == "hangs":
-        paused()
-    started = time.monotonic()
-    with pytest.raises(DatabaseUnavailable):
-        database.copy("COPY (SELECT 1) TO STDOUT", Pieces())
-    assert time.monotonic() - started < BOUND
-
-
-def test_a_copy_whose_reader_fails_leaves_no_connection_behind(pool: Callable[..., Database], other: Callable) -> None:
-    def fail() -> None:
-        raise OSError("disk full")
-
-    training = "SELECT pid FROM pg_stat_activity WHERE application_name = 'ml-service training'"
-    before = set(other(training))  # of the tests above, until their queries notice that nobody listens
-    with pytest.raises(OSError, match="disk full"):
-        pool().copy("COPY (SELECT generate_series(1, 100000000)) TO STDOUT", Pieces(action=fail))
-    wait_for(lambda: set(other(training)) <= before, seconds=BOUND)
-
-
-def test_a_copy_can_not_write(pool: Callable[..., Database], note: Callable) -> None:
-    with pytest.raises(pg.ReadOnlySqlTransaction):
-        pool(read_only=True).copy("COPY (INSERT INTO note VALUES ('x') RETURNING text) TO STDOUT", Pieces())
-    assert note("SELECT * FROM note") == []
