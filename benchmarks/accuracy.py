@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument("--split", type=Protocol, choices=[Protocol.TEMPORAL, Protocol.RANDOM], default="temporal")
     command.add_argument("--budget", type=float, metavar="SECONDS", help="our search (TRAINING_BUDGET_SECONDS)")
     command.add_argument(
-        "--peer-budget", type=float, default=300, metavar="SECONDS", help="for tuning each peer (%(default)s)"
+        "--peer-budget", type=float, default=120, metavar="SECONDS", help="for tuning each peer (%(default)s)"
     )
     command.add_argument("--threads", type=int, default=2, metavar="N", help="of the peers (%(default)s)")
     command.add_argument("--json", type=Path, metavar="FILE", help="everything that was measured")

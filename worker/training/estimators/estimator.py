@@ -26,7 +26,7 @@ class Estimator(Protocol):
 
     @property
     def neighbours(self) -> int:
-        """K: the strongest weights, by magnitude, that are kept of each row."""
+        """K: how many weights, the strongest by magnitude, are kept of each row (of each column by local-ridge)."""
 
     @property
     def parameters(self) -> Mapping[str, float | int]:

@@ -37,7 +37,7 @@ class LocalRidge:
 
     @property
     def neighbours(self) -> int:
-        """K. A popular title may be a candidate of more than M others."""
+        """K weights per column: a popular title may be a candidate of more than M others, and have a longer row."""
         return self.candidates.neighbours
 
     @property
