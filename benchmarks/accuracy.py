@@ -47,10 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
         if dataset.name in arguments.sets:
             results.append(_measure(dataset, settings, arguments))
             print(as_markdown(results[-1], missing), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([as_record(result, missing) for result in results], indent=2) + "\n")
-    if document:
-        document.fill([as_markdown(result, missing) for result in results])
+            # Each time: what was measured is kept whatever becomes of the next set, half an hour later.
+            if arguments.json:
+                records = [as_record(result, missing) for result in results]
+                arguments.json.write_text(json.dumps(records, indent=2) + "\n")
+            if document:
+                document.fill([as_markdown(result, missing) for result in results])
     return 0 if all(result.ahead for result in results) else 1
 
 

@@ -92,8 +92,7 @@ def as_markdown(result: Result, missing: Sequence[Unavailable]) -> str:
         ),
         *(f"- our search left out: {reason}" for reason in _left_out(ours)),
         f"- {_verdict(result)}",
-        f"- the hybrid keeps {ours.hybrid.kept:.1%} of the chosen model's ndcg@100; genres replace "
-        f"{ours.hybrid.replaced:.0%} of the first ten titles and move {ours.hybrid.moved:.0%} of them",
+        f"- {_hybrid(result)}",
     ]
     return "\n".join(lines)
 
@@ -135,6 +134,17 @@ def _verdict(result: Result) -> str:
     return (
         f"{result.ours.chosen}, the chosen model, is {place} the best peer, {peer.peer}: "
         f"{_METRIC} {chosen:.4f} against {theirs:.4f} ({chosen / theirs - 1:+.1%})"
+    )
+
+
+def _hybrid(result: Result) -> str:
+    hybrid = result.ours.hybrid
+    if result.task.platform.preferences is None:
+        return "the set has no genres: the hybrid's lists are the chosen model's"
+    kept = "nothing" if hybrid.kept is None else f"{hybrid.kept:.1%}"
+    return (
+        f"the hybrid keeps {kept} of the chosen model's ndcg@100; genres replace {hybrid.replaced:.0%} of the first "
+        f"ten titles and move {hybrid.moved:.0%} of them"
     )
 
 

@@ -73,6 +73,9 @@ def test_accuracy_writes_a_table_per_set_between_the_marks_and_all_figures_as_js
     assert "old" not in text
     assert text.endswith("<!-- defaults -->\n<!-- end of defaults -->\nafter\n")
     assert "| **co-occurrence** (chosen) |" in text
+    with_genres, without = text.split("### beauty")
+    assert "of the chosen model's ndcg@100; genres replace" in with_genres
+    assert "the set has no genres" in without
     results = json.loads(figures.read_text())
     assert [result["set"] for result in results] == ["movielens", "beauty"]
     for result in results:

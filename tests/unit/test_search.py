@@ -205,6 +205,17 @@ class TestNeighbours:
         best = max(of_k.values())
         assert found.best.choice.estimator.neighbours == min(k for k, value in of_k.items() if value >= 0.998 * best)
 
+    def test_more_than_memory_holds_are_left_out_with_their_reason(self) -> None:
+        rows = sequels(users=40, series=4, each=6)
+        histories = split(interactions(*rows), Protocol.TEMPORAL, seed=0).fit.histories()
+        one_each = max(c.estimator.needs_bytes(histories) for c in families(Time.ORDER, neighbours=1).choices())
+        found, _ = searched(rows, neighbours=1, limits=Limits(threads=1, memory_bytes=one_each))
+        assert found.best.choice.estimator.neighbours == 1
+        assert [reason.partition(":")[0] for reason in found.skipped[-3:]] == [
+            "100 neighbours", "200 neighbours", "500 neighbours"
+        ]  # fmt: skip
+        assert "TRAINING_MEMORY_MB allows" in found.skipped[-1]
+
     def test_others_are_the_same_setting_with_other_k_fewest_first(self) -> None:
         choice = choice_of("ease", {"lambda": 30.0, "b": 0.5, "p": 0.5, "w": 0.2, "k": 150, "r": 0.5})
         others = cuts(choice)

@@ -169,11 +169,15 @@ class Search:
     def _cut(self, best: Trial) -> Trial:
         """The same with the smallest K that does as well."""
         self._deadline = self._started + self._budget
-        try:
-            tried = [self._try(choice) for choice in cuts(best.choice)]
-        except _TimeIsUp:
-            self._skipped.append("other numbers of neighbours: time was up")
-            return best
+        tried = []
+        for choice in cuts(best.choice):
+            try:
+                tried.append(self._try(choice))
+            except _TimeIsUp:
+                self._skipped.append("other numbers of neighbours: time was up")
+                return best
+            except TrainingTooLarge as error:
+                self._skipped.append(f"{choice.estimator.neighbours} neighbours: {error}")
         return sufficient(tried)
 
     def _best(self) -> Trial:
