@@ -52,6 +52,8 @@ shared.tastes                   -> numpy shared.ids shared.interactions shared.s
 shared.scorer                   => __future__ collections.abc dataclasses numpy scipy
                                    shared.ids shared.media shared.ranked_list shared.snapshot
 
+shared.variety                  => __future__ numpy shared.ids shared.model shared.snapshot
+
 shared.database_errors          -> psycopg2 shared.errors
 shared.session                  -> psycopg2 shared.errors
 shared.databases                -> psycopg2 shared.errors shared.availability shared.database_errors shared.session
