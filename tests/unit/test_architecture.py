@@ -69,6 +69,8 @@ shared.results                  -> shared.errors shared.job_states shared.ranked
 shared.refresher                -> shared.availability shared.catalogue shared.errors shared.ids shared.model
                                    shared.model_store shared.repositories.* shared.snapshot
 
+shared.trends                   -> numpy shared.catalogue shared.errors shared.ids shared.redis_store
+                                   shared.repositories.engagement
 shared.titles                   -> orjson shared.errors shared.media shared.redis_store shared.repositories.catalog
 shared.recommender              -> shared.cache shared.errors shared.ids shared.interactions shared.media
                                    shared.ranked_list shared.repositories.* shared.scorer shared.snapshot
@@ -161,6 +163,7 @@ Database            shared.parts
 RedisStore          shared.parts
 Refresher           shared.parts
 Recommender         shared.parts
+Trends              shared.parts
 Jobs                shared.parts
 Flask               gateway.app
 Celery              shared.broker
