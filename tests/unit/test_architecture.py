@@ -52,6 +52,8 @@ shared.tastes                   -> numpy shared.ids shared.interactions shared.s
 shared.scorer                   => __future__ collections.abc dataclasses numpy scipy
                                    shared.ids shared.media shared.ranked_list shared.snapshot
 
+shared.variety                  => __future__ numpy shared.ids shared.model shared.snapshot
+
 shared.database_errors          -> psycopg2 shared.errors
 shared.session                  -> psycopg2 shared.errors
 shared.databases                -> psycopg2 shared.errors shared.availability shared.database_errors shared.session
@@ -67,6 +69,8 @@ shared.results                  -> shared.errors shared.job_states shared.ranked
 shared.refresher                -> shared.availability shared.catalogue shared.errors shared.ids shared.model
                                    shared.model_store shared.repositories.* shared.snapshot
 
+shared.trends                   -> numpy shared.catalogue shared.errors shared.ids shared.redis_store
+                                   shared.repositories.engagement
 shared.titles                   -> orjson shared.errors shared.media shared.redis_store shared.repositories.catalog
 shared.recommender              -> shared.cache shared.errors shared.ids shared.interactions shared.media
                                    shared.ranked_list shared.repositories.* shared.scorer shared.snapshot
@@ -159,6 +163,7 @@ Database            shared.parts
 RedisStore          shared.parts
 Refresher           shared.parts
 Recommender         shared.parts
+Trends              shared.parts
 Jobs                shared.parts
 Flask               gateway.app
 Celery              shared.broker
