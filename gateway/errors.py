@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from gateway.rendering import json_response
 from shared import errors
-from shared.contracts import field_documents
+from shared.answers import field_documents
 from shared.documents import FieldDocument
 
 _log = logging.getLogger(__name__)

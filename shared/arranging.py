@@ -78,5 +78,7 @@ def arrange(
     both = Scored(*(np.concatenate([getattr(listed, f.name), getattr(new, f.name)]) for f in fields(Scored)))
     titles, places = explored(listed.titles, new.titles, variety.explore, depth)
     of_new = {title: len(listed) + place for place, title in enumerate(new.titles.tolist())}
-    explored_places = [of_new[title] if place < 0 else place for title, place in zip(titles.tolist(), places.tolist(), strict=True)]
+    explored_places = [
+        of_new[title] if place < 0 else place for title, place in zip(titles.tolist(), places.tolist(), strict=True)
+    ]
     return both.part(np.array(explored_places, dtype=np.int64))

@@ -1,6 +1,6 @@
 """Lists that are no user's own: what is like a title, what is popular, and what somebody unknown may like.
 
-    cache? -> what the caller or the catalogue says -> scorer -> cache -> titles
+cache? -> what the caller or the catalogue says -> scorer -> cache -> titles
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class Discovery:
         name = ListName.like(media_id, options)
         return self._lists.page(name, make, snapshot, part, explain=explain, fresh=fresh)
 
-    def preview(self, profile: Profile, part: Part, options: ListOptions, *, explain: bool, fresh: bool = False) -> Page:
+    def preview(
+        self, profile: Profile, part: Part, options: ListOptions, *, explain: bool, fresh: bool = False
+    ) -> Page:
         """What somebody with this profile would get. Raises as `similar`, but for TitleNotFound."""
         snapshot = self._snapshot()
-        taste = taste_of_profile(
-            profile.genres, profile.liked, profile.disliked, snapshot, strengths=self._strengths
-        )
+        taste = taste_of_profile(profile.genres, profile.liked, profile.disliked, snapshot, strengths=self._strengths)
         name = ListName.of_profile(profile.genres, profile.liked, profile.disliked, options)
         make = self._make(taste, snapshot, options)
         return self._lists.page(name, make, snapshot, part, explain=explain, fresh=fresh)

@@ -31,7 +31,6 @@ class ListName:
     of: UUID | None = None  # the user, or the title
     about: bytes = _NONE  # what else it depends on
     options: bytes = _NONE  # a digest
-    window_days: int | None = None  # in which popularity is counted
 
     @classmethod
     def of_user(cls, user_id: UUID, options: ListOptions) -> ListName:
@@ -48,7 +47,7 @@ class ListName:
         """What is popular."""
         plain = window_days is None and half_life_days is None
         about = _NONE if plain else struct.pack("<II", window_days or 0, half_life_days or 0)
-        return cls(ListKind.POPULAR, about=about, options=options.digest, window_days=window_days)
+        return cls(ListKind.POPULAR, about=about, options=options.digest)
 
     @classmethod
     def of_profile(
@@ -58,7 +57,9 @@ class ListName:
         if not (genres or liked or disliked):
             return cls(ListKind.PROFILE, options=options.digest)
         said = repr((sorted(set(genres)), sorted(set(liked)), sorted(set(disliked))))
-        return cls(ListKind.PROFILE, about=hashlib.blake2b(said.encode(), digest_size=16).digest(), options=options.digest)
+        return cls(
+            ListKind.PROFILE, about=hashlib.blake2b(said.encode(), digest_size=16).digest(), options=options.digest
+        )
 
     @property
     def key(self) -> bytes:

@@ -1,7 +1,7 @@
 """From names of lists to their pages, the same way for every kind of list.
 
-    cursor? -> the list it was cut from ─┐
-    cache? ─> or made, and cached        ─┴─> page, and a cursor where one is wanted
+cursor? -> the list it was cut from ─┐
+cache? ─> or made, and cached        ─┴─> page, and a cursor where one is wanted
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from shared.cache import ListCache
 from shared.errors import CacheUnavailable
 from shared.list_name import ListName
 from shared.media import Page
-from shared.options import Part
+from shared.options import START, Part
 from shared.pages import Pages, Ranking
-from shared.pins import START, Pinned, Pins, read_cursor, write_cursor
+from shared.pins import Pinned, Pins, read_cursor, write_cursor
 from shared.ranked_list import RankedList
 from shared.snapshot import Snapshot
 
@@ -68,7 +68,7 @@ class Lists:
                 return replace(page, degraded=True)
             return replace(page, next_cursor=write_cursor(digest, end))
         digest, offset = read_cursor(part.cursor or "")
-        name, pinned = self._pins.get(name, digest)
+        pinned = self._pins.get(name, digest)
         ranking = Ranking(pinned.ranked, pinned.model_version, cached=True, degraded=pinned.degraded)
         page = self._pages.render({name: ranking}, limit=part.limit, offset=offset, explain=explain)[name]
         end = offset + part.limit

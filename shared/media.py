@@ -32,6 +32,7 @@ class Source(StrEnum):
     CONTENT = "content"  # matching genres
     POPULAR = "popular"  # liked by many
     EXPLORATION = "exploration"  # nobody has liked it yet
+    TRENDING = "trending"  # liked by many in the time asked for
 
 
 @dataclass(frozen=True, slots=True)

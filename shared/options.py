@@ -55,6 +55,11 @@ class View:
     explain: bool = True  # each title's reason
     fields: tuple[str, ...] = ()  # of a recommendation; none named: all
 
+    @property
+    def reasons(self) -> bool:
+        """Whether reasons are shown at all."""
+        return self.explain and (not self.fields or "reason" in self.fields)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -68,9 +73,9 @@ class Asked:
         return _ASKED.dump_json(self).decode()
 
     @classmethod
-    def from_document(cls, document: object) -> Asked:
-        """What `to_json` wrote, read as JSON. Raises ValueError for anything else."""
-        return _ASKED.validate_python(document)
+    def from_ledger(cls, document: object | None) -> Asked:
+        """What `to_json` wrote, as read from the ledger; the default for None. Raises ValueError for anything else."""
+        return cls() if document is None else _ASKED.validate_python(document)
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ class Part:
     cursor: str | None = None  # where an earlier page ended; "*" asks for one
 
 
+START: Final = "*"  # the cursor that asks for a first one
 PLAIN: Final = ListOptions()
+NOTHING: Final = Asked()
 _LIST: Final = TypeAdapter(ListOptions)
 _ASKED: Final = TypeAdapter(Asked)

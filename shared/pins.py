@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from base64 import b64decode, urlsafe_b64encode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -18,8 +18,6 @@ from shared.errors import CursorExpired, FieldProblem, InvalidRequest
 from shared.list_name import ListName
 from shared.ranked_list import RankedList, decode, encode
 from shared.redis_store import RedisStore
-
-START: Final = "*"  # asks for a first cursor
 
 _PREFIX: Final = b"pin:1:"  # 1: the format of the value
 _CURSOR: Final = struct.Struct(">16sI")  # digest, place
@@ -48,15 +46,14 @@ class Pins:
             "place": _place(name),
             "model_version": pinned.model_version,
             "degraded": pinned.degraded,
-            "window_days": name.window_days,
         }
         value = orjson.dumps(head) + b"\n" + encode(pinned.ranked, None)
         digest = hashlib.blake2b(value, digest_size=16).digest()
         self._store.set_many({_PREFIX + digest: value}, seconds=self._life)
         return digest
 
-    def get(self, name: ListName, digest: bytes) -> tuple[ListName, Pinned]:
-        """The list a cursor was cut from, and its name. name: of what is asked for with the cursor.
+    def get(self, name: ListName, digest: bytes) -> Pinned:
+        """The list a cursor was cut from. name: of what is asked for with the cursor.
 
         Raises CursorExpired when it is no longer kept, InvalidRequest when it is another list's, CacheUnavailable.
         """
@@ -67,8 +64,7 @@ class Pins:
         about = orjson.loads(head)
         if about["place"] != _place(name) or not (name.bare or about["name"] == name.key.hex()):
             raise _foreign("another request's; send it alone, or with the parameters that it was given for")
-        pinned = Pinned(decode(body, None), about["model_version"], about["degraded"])
-        return replace(name, window_days=about["window_days"]), pinned
+        return Pinned(decode(body, None), about["model_version"], about["degraded"])
 
 
 def write_cursor(digest: bytes, place: int) -> str:
@@ -90,4 +86,6 @@ def _place(name: ListName) -> str:
 
 
 def _foreign(message: str) -> InvalidRequest:
-    return InvalidRequest(f"cursor: {message}", [FieldProblem("cursor", message, "the `next_cursor` of the page before")])
+    return InvalidRequest(
+        f"cursor: {message}", [FieldProblem("cursor", message, "the `next_cursor` of the page before")]
+    )

@@ -10,7 +10,14 @@ from shared.list_name import ListKind, ListName
 from shared.media import Cause, Kind, Reason, Source, Title, name_key
 from shared.ranked_list import STEPS, RankedList
 
-_VERBS = {Kind.LIKE: "liked", Kind.WATCH: "watched"}
+# Where there is nothing particular to say.
+_OF_SOURCE = {
+    Source.HYBRID: "Liked by people who share your taste",
+    Source.CONTENT: "Like what you like",
+    Source.POPULAR: "Liked by many",
+    Source.EXPLORATION: "New in the catalogue",
+    Source.TRENDING: "Liked by many lately",
+}
 
 
 def mentioned(ranked: RankedList) -> set[UUID]:
@@ -42,30 +49,18 @@ def reasons(name: ListName, ranked: RankedList, titles: Mapping[UUID, Title]) ->
 
 def _text(name: ListName, source: Source, causes: Sequence[Cause], genres: Sequence[str]) -> str:
     named = [cause for cause in causes if cause.title]
-    if source is Source.EXPLORATION:
-        return "New in the catalogue"
-    if name.kind is ListKind.SIMILAR:
-        if named:
-            return f"Liked by people who like {named[0].title}"
-        return f"Also {_listed(genres)}" if genres else "Popular"
+    if named and name.kind is ListKind.SIMILAR:
+        return f"Liked by people who like {named[0].title}"
     if named:
-        parts = [
-            f"{verb} {_listed([str(cause.title) for cause in named if cause.kind is kind])}"
-            for kind, verb in _VERBS.items()
-            if any(cause.kind is kind for cause in named)
-        ]
-        return "Because you " + " and ".join(sorted(parts))
-    if genres:
-        return f"Because you like {_listed(genres)}"
-    if source is Source.HYBRID:
-        return "Liked by people who share your taste"
-    return f"Popular in the last {_days(name.window_days)}" if name.window_days else "Popular"
+        liked = [str(cause.title) for cause in named if cause.kind is Kind.LIKE]
+        watched = [str(cause.title) for cause in named if cause.kind is Kind.WATCH]
+        parts = (f"{verb} {_listed(titles)}" for verb, titles in (("liked", liked), ("watched", watched)) if titles)
+        return f"Because you {' and '.join(parts)}"
+    if genres and source is not Source.EXPLORATION:
+        return f"Also {_listed(genres)}" if name.kind is ListKind.SIMILAR else f"Because you like {_listed(genres)}"
+    return _OF_SOURCE[source]
 
 
 def _listed(words: Sequence[str]) -> str:
     """As people enumerate: A, B and C."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _days(days: int) -> str:
-    return "day" if days == 1 else f"{days} days"

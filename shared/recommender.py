@@ -73,7 +73,7 @@ class Recommender:
         return {user_id: pages[name] for name, user_id in names.items()}
 
     def rank_chunk(
-        self, user_ids: Sequence[UUID], *, limit: int, options: ListOptions, explain: bool
+        self, user_ids: Sequence[UUID], *, limit: int, options: ListOptions = PLAIN, explain: bool = True
     ) -> tuple[list[RankedList], str | None]:
         """Lists for a job's chunk, in the order given, `limit` titles each, and the model's version. The cache is left
         to single users.

@@ -1,9 +1,9 @@
 """From what is known of users to their ranked titles. Pure numpy and scipy: no I/O, no clock, no logging.
 
-Terms: a *candidate* is a title of the catalogue that passes the filters and that the user has not seen. Content = matching genres / the user's
-genres. Collaborative = sum over the user's history of its weight (shared/strengths.py) times the neighbour's (S, see
-shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hybrid = w * content + (1 - w) *
-collaborative; a component with nothing to say gives its weight to the other.
+Terms: a *candidate* is a title of the catalogue that passes the filters and that the user has not seen. Content =
+matching genres / the user's genres. Collaborative = sum over the user's history of its weight (shared/strengths.py)
+times the neighbour's (S, see shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hybrid =
+w * content + (1 - w) * collaborative; a component with nothing to say gives its weight to the other.
 
 Retrieve, then rank: candidates come in the order of their collaborative score, topped up by matching genres, then by
 popularity. The first `pool` of them are ranked by the hybrid, together with a few titles that nobody has liked yet and
@@ -31,6 +31,7 @@ from shared.snapshot import Snapshot
 from shared.taste import Taste
 
 _BLOCK = 64  # users whose raw scores are held at once; bounds memory to about 64 x titles entries
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -91,7 +92,7 @@ def rank_popular(
         scores=popularity[both] / (popularity.max(initial=0) or 1.0),
         content=np.zeros(len(both)),
         collaborative=np.zeros(len(both)),
-        sources=_sources([(Source.POPULAR, titles), (Source.EXPLORATION, exploring)]),
+        sources=_sources([(Source.TRENDING, titles), (Source.EXPLORATION, exploring)]),
     )
     task = _Task(snapshot, weights, options.variety, explained=0)
     arranged = task.arrange(scored.part(slice(len(titles))), scored.part(slice(len(titles), None)), 0)
@@ -108,9 +109,7 @@ class _Task:
     explained: int
 
     def arrange(self, listed: Scored, exploring: Scored, last: int) -> Scored:
-        return arrange(
-            listed, exploring, last, self.variety, self.weights.depth, self.snapshot, self.weights.content
-        )
+        return arrange(listed, exploring, last, self.variety, self.weights.depth, self.snapshot, self.weights.content)
 
     def ranked_list(self, scored: Scored, strategy: Strategy, taste: Taste) -> RankedList:
         collaborative = _steps(scored.collaborative)

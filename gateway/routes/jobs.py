@@ -10,11 +10,13 @@ from uuid import UUID
 from flask import Blueprint, Response, request, url_for
 
 from gateway import rendering
-from shared.contracts import JobPath, NoQuery, ResultsQuery, job_document, page_document, parse
+from shared.answers import job_document, user_document
+from shared.contracts import JobPath, NoQuery, ResultsQuery
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_results import POLL_SECONDS, JobResults, Position
 from shared.job_states import Job
 from shared.jobs import Jobs
+from shared.parsing import parse
 
 _CURSOR = struct.Struct(">II")  # chunk, place
 
@@ -39,9 +41,11 @@ def routes(jobs: Jobs, job_results: JobResults) -> Blueprint:
         part = parse(ResultsQuery, rendering.query(request))
         if request.accept_mimetypes.best_match([rendering.JSON, rendering.NDJSON]) == rendering.NDJSON:
             stream = job_results.stream(job)
-            return rendering.ndjson_response([page_document(page) for page in pages] for pages in stream)
+            return rendering.ndjson_response(
+                [user_document(p.user_id, p.page, p.fields) for p in pages] for pages in stream
+            )
         pages, after = job_results.page(job, _position(part.cursor), part.limit)
-        return _part(job, "results", [page_document(page) for page in pages], after)
+        return _part(job, "results", [user_document(p.user_id, p.page, p.fields) for p in pages], after)
 
     @blueprint.get("/<job_id>/failures")
     def failures(job_id: str) -> Response:

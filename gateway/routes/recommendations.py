@@ -9,10 +9,12 @@ from werkzeug.routing import BaseConverter
 
 from gateway import rendering
 from gateway.routes.jobs import accepted
-from shared.contracts import BatchRequest, NoQuery, PageQuery, UserPath, page_document, parse
+from shared.answers import page_document
+from shared.contracts import BatchRequest, NoQuery, PageQuery, UserPath
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import Order
 from shared.jobs import Jobs
+from shared.parsing import parse
 from shared.recommender import Recommender
 
 

@@ -20,7 +20,8 @@ from demo.movielens import Sample
 from demo.process import Process, log_tail
 from demo.server import Server, free_port
 from demo.servers import Postgres, Valkey
-from shared.contracts import DEAD_SUFFIX, QUEUE, WORK_QUEUE, page_document
+from shared.answers import page_document
+from shared.contracts import DEAD_SUFFIX, QUEUE, WORK_QUEUE
 from shared.settings import Settings
 from tests.faults.load import Request, ask
 from tests.faults.proxy import Proxy
