@@ -106,6 +106,7 @@ class Evaluator:
         return Truth(
             relevant=self._of_tested(relevant),
             disliked=self._of_tested(disliked),
+            genres=self._catalogue.genres,
             popularity=popularity,
             users=len(np.unique(split.fit.users)),
             history_popularity=history_popularity,
