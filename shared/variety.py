@@ -41,12 +41,12 @@ def similarity(titles: IndexArray, snapshot: Snapshot, content_weight: float) ->
 
 
 def genre_similarity(masks: NDArray[np.uint64]) -> Floats:
-    """Common genres / genres of either (Jaccard), shape (n, n); 0 where neither has any. masks: (n, w)."""
-    common = np.zeros((len(masks), len(masks)), dtype=np.int64)
-    for word in masks.T:
-        common += np.bitwise_count(word[:, None] & word)
-    own = common.diagonal()
-    alike: Floats = common / np.maximum(own[:, None] + own - common, 1)
+    """Common genres / genres of either (Jaccard), shape (..., n, n); 0 where neither has any. masks: (..., n, w)."""
+    common = np.zeros((*masks.shape[:-1], masks.shape[-2]), dtype=np.int64)
+    for word in np.moveaxis(masks, -1, 0):
+        common += np.bitwise_count(word[..., :, None] & word[..., None, :])
+    own = np.diagonal(common, axis1=-2, axis2=-1)
+    alike: Floats = common / np.maximum(own[..., :, None] + own[..., None, :] - common, 1)
     return alike
 
 

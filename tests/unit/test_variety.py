@@ -17,6 +17,7 @@ from shared.ids import IdArray, pack_ids
 from shared.model import Model
 from shared.snapshot import Snapshot
 from shared.variety import capped, diversify, drawn, explored, genre_similarity, similarity
+from tests.genres import masks
 from tests.models import model_of
 
 USER = UUID(int=7).bytes
@@ -36,12 +37,6 @@ def catalogue(genres: list[set[str]]) -> Catalogue:
 def model(neighbours: list[list[float]], titles: list[int] | None = None) -> Model:
     """A model of titles 0 .. m-1, or of these, with these neighbours."""
     return model_of(sparse.csr_array(np.array(neighbours, dtype=np.float32)), ids(*(titles or range(len(neighbours)))))
-
-
-def masks(genres: list[set[int]], words: int = 1) -> np.ndarray:
-    """A row of bits for each set of genres."""
-    rows = [[sum(1 << bit % 64 for bit in some if bit // 64 == word) for word in range(words)] for some in genres]
-    return np.array(rows, dtype=np.uint64).reshape(len(genres), words)
 
 
 class TestSimilarity:
@@ -115,6 +110,11 @@ class TestSimilarity:
 def test_genres_in_several_words_are_compared_as_one_set() -> None:
     alike = genre_similarity(masks([{0, 64, 129}, {64, 129, 130}], words=3))
     assert alike.tolist() == [[1, 0.5], [0.5, 1]]
+
+
+def test_several_lists_are_compared_at_once() -> None:
+    both = [masks([{0}, {0, 1}, set()]), masks([{5}, {6}, {5, 6}])]
+    assert genre_similarity(np.stack(both)).tolist() == [genre_similarity(one).tolist() for one in both]
 
 
 class TestDiversity:
