@@ -31,7 +31,8 @@ shared.telemetry                ->
 shared.model_settings           -> pydantic pydantic_settings shared.errors
 shared.settings                 -> pydantic shared.model_settings
 shared.callbacks                -> shared.errors shared.settings
-shared.documents                -> pydantic typing_extensions shared.job_states
+shared.documents                -> pydantic typing_extensions shared.job_states shared.media
+shared.json_schema              -> pydantic pydantic_core
 shared.contracts                -> pydantic shared.callbacks shared.documents shared.errors shared.job_states
                                    shared.media
 
@@ -85,11 +86,20 @@ shared.health                   -> shared.databases shared.errors shared.parts
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
 gateway.gunicorn.conf           -> shared.errors shared.settings shared.telemetry
-gateway.errors                  -> flask werkzeug gateway.rendering shared.contracts shared.documents shared.errors
 gateway.rendering               -> flask werkzeug orjson shared.errors
-gateway.routes.*                -> flask werkzeug gateway.rendering gateway.routes.* shared shared.contracts
-                                   shared.errors shared.health shared.job_results shared.job_states shared.jobs
-                                   shared.recommender
+gateway.query                   -> flask pydantic shared.errors
+gateway.errors                  -> flask werkzeug gateway.rendering shared.contracts shared.documents shared.errors
+gateway.request_ids             -> flask shared.telemetry
+gateway.compression             -> flask gateway.rendering
+gateway.cors                    -> flask flask_cors gateway.request_ids
+gateway.endpoint                -> flask pydantic gateway.query gateway.rendering shared shared.contracts shared.errors
+gateway.schemas                 -> pydantic shared.json_schema
+gateway.openapi                 -> gateway.endpoint gateway.errors gateway.rendering gateway.request_ids
+                                   gateway.schemas shared shared.documents shared.errors
+gateway.routes.documentation    -> flask flask_swagger_ui gateway.endpoint gateway.openapi gateway.rendering
+gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gateway.errors gateway.rendering
+                                   gateway.routes.* shared shared.contracts shared.documents shared.errors
+                                   shared.health shared.job_results shared.job_states shared.jobs shared.recommender
 
 worker                          ->
 worker.app                      -> celery shared.broker shared.errors shared.parts shared.settings
@@ -137,6 +147,8 @@ LIBRARY_AT_HOME = """
 psycopg2            shared.databases shared.database_errors shared.session
 redis               shared.redis_store
 flask               gateway.*
+flask_cors          gateway.cors
+flask_swagger_ui    gateway.routes.documentation
 werkzeug            gateway.*
 celery              worker.* shared.broker
 kombu               worker.* shared.broker
