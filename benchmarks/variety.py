@@ -17,7 +17,7 @@ from benchmarks.datasets import DATA, DATASETS
 from benchmarks.results import Marked
 from shared.model import Model
 from shared.model_settings import ModelSettings
-from shared.scorer import Options, Variety
+from shared.options import ListOptions, Variety
 from worker.training.evaluation import Task
 from worker.training.evaluator import Evaluator
 from worker.training.learn import learn
@@ -74,7 +74,7 @@ def _table(task: Task) -> Iterator[str]:
 
 def _figures(task: Task, evaluator: Evaluator, model: Model, variety: Variety) -> tuple[Floats, list[float]]:
     """Every user's ndcg; intra-list diversity, coverage, and how many titles a list has."""
-    lists = evaluator.lists(model, task.weights, content=True, options=Options(variety=variety))
+    lists = evaluator.lists(model, task.weights, content=True, options=ListOptions(variety=variety))
     found = per_user(lists, evaluator.truth, (_K,))
     diversity, titles = np.nanmean(found[f"ild@{_K}"]), (lists >= 0).sum(axis=1).mean()
     return found[f"ndcg@{_K}"], [float(diversity), coverage(lists, evaluator.truth, _K), float(titles)]

@@ -6,11 +6,11 @@ import logging
 
 from flask import Flask, request
 
-from gateway import errors, rendering
-from gateway.routes import jobs, operations, recommendations
+from gateway import compression, cors, errors, rendering, request_ids
+from gateway.routes import documentation, jobs, operations, problems, recommendations, titles
 from shared import broker, health
 from shared.parts import Parts
-from shared.settings import Settings
+from shared.settings import Settings, entries
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -33,17 +33,26 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.converters["user"] = recommendations.UserSegment
     app.extensions["parts"] = parts
+    request_ids.register(app)
     app.before_request(lambda: rendering.bound_client(request, settings.client_seconds))
+    compression.register(app)
+    cors.register(app, entries(settings.cors_origins))
     errors.register(app)
-    app.register_blueprint(
+    kinds = [
         recommendations.routes(
             parts.recommender,
+            parts.discovery,
             parts.jobs,
             users_at_once=settings.batch_sync_users,
             users_per_job=settings.job_users,
-        )
-    )
-    app.register_blueprint(jobs.routes(parts.jobs, parts.results))
-    app.register_blueprint(operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL))
+        ),
+        titles.routes(parts.discovery),
+        jobs.routes(parts.jobs, parts.results),
+        problems.routes(),
+        operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL),
+    ]
+    declared = [endpoint for kind in kinds for endpoint in kind.declared]
+    for kind in [*kinds, documentation.routes(declared)]:
+        app.register_blueprint(kind)
     logging.getLogger(__name__).info("gateway is ready")
     return app

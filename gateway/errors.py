@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from gateway.rendering import json_response
+from gateway.rendering import PROBLEM, json_response
 from shared import errors
 from shared.answers import field_documents
-from shared.documents import FieldDocument
+from shared.documents import FieldDocument, ProblemDocument
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +27,11 @@ class Problem:
     advice: str
     tells: bool = True  # the error's own sentence is meant for the caller; otherwise it goes to the log alone
 
+    @property
+    def address(self) -> str:
+        """Its `type`."""
+        return f"/problems/{self.name}" if self.name in PROBLEMS else _ABOUT_BLANK
+
 
 # The most particular class wins.
 _ERRORS: Final[dict[type[errors.ServiceError], Problem]] = {
@@ -35,6 +40,12 @@ _ERRORS: Final[dict[type[errors.ServiceError], Problem]] = {
         422, "idempotency-mismatch", "The key was used for another request", "Send a new Idempotency-Key."
     ),
     errors.JobNotFound: Problem(404, "job-not-found", "There is no such job", "Check the id."),
+    errors.TitleNotFound: Problem(
+        404, "title-not-found", "There is no such title", "Check the id; a title just added is known within a minute."
+    ),
+    errors.CursorExpired: Problem(
+        410, "cursor-expired", "The list is no longer kept", "Ask for the first page again, with `cursor=*`."
+    ),
     errors.ResultsNotReady: Problem(
         409, "results-not-ready", "The job is not finished", "Poll the job, and ask again when it is completed."
     ),
@@ -75,34 +86,38 @@ _ABOUT_BLANK: Final = "about:blank"  # RFC 9457: the status says it all
 
 PROBLEMS: Final = {p.name: p for p in (*_ERRORS.values(), *_HTTP.values(), _INTERNAL, *_OF_JOBS)}
 
-blueprint = Blueprint("problems", __name__)
+# What tells when to come back, as a Retry-After.
+_TELLS_WHEN: Final = (errors.Unavailable, errors.ResultsNotReady, errors.ShareExceeded)
 
 
-@blueprint.get("/problems/<name>")
-def explain(name: str) -> Response:
-    """What a problem's `type` means and what to do about it."""
-    if name not in PROBLEMS:
-        return _answer(_HTTP[404], f"there is no problem called {name!r}")
-    problem = PROBLEMS[name]
-    return json_response(
-        {"type": _address(problem), "title": problem.title, "status": problem.status, "advice": problem.advice}
-    )
+def problem_of(kind: type[errors.ServiceError]) -> Problem:
+    """What becomes of an error. Without a row of its own in the table it is a defect."""
+    return next((_ERRORS[one] for one in kind.__mro__ if one in _ERRORS), _INTERNAL)
+
+
+def of_http(status: int) -> Problem:
+    """The problem that HTTP itself has a status for."""
+    return _INTERNAL if status == _INTERNAL.status else _HTTP[status]
+
+
+def tells_when(problem: Problem) -> bool:
+    """Whether a problem comes with when to try again."""
+    return any(issubclass(kind, _TELLS_WHEN) for kind, one in _ERRORS.items() if one is problem)
 
 
 def register(app: Flask) -> None:
     """Let the table answer for everything that is raised in `app`."""
-    app.register_blueprint(blueprint)
     app.register_error_handler(errors.ServiceError, _service_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _defect)
 
 
 def _service_error(error: errors.ServiceError) -> Response:
-    problem = next((_ERRORS[kind] for kind in type(error).__mro__ if kind in _ERRORS), None)
-    if problem is None:
+    problem = problem_of(type(error))
+    if problem is _INTERNAL:
         return _defect(error)
     headers = {}
-    if isinstance(error, errors.Unavailable | errors.ResultsNotReady | errors.ShareExceeded):
+    if isinstance(error, _TELLS_WHEN):
         headers["Retry-After"] = str(error.retry_after)
     if not problem.tells:
         _log.warning("%s %s: %s", request.method, request.path, error)
@@ -133,8 +148,8 @@ def _answer(
     headers: dict[str, str] | None = None,
     fields: list[FieldDocument] | None = None,
 ) -> Response:
-    document: dict[str, Any] = {
-        "type": _address(problem),
+    document: ProblemDocument = {
+        "type": problem.address,
         "title": problem.title,
         "status": problem.status,
         "detail": detail,
@@ -142,11 +157,7 @@ def _answer(
     }
     if fields:
         document["errors"] = fields
-    response = json_response(document, problem.status, media_type="application/problem+json")
+    response = json_response(document, problem.status, media_type=PROBLEM)
     response.headers.update(headers or {})
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _address(problem: Problem) -> str:
-    return f"/problems/{problem.name}" if problem.name in PROBLEMS else _ABOUT_BLANK

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 from flask import Request, Response
 from werkzeug.exceptions import ClientDisconnected, RequestTimeout, UnsupportedMediaType
 
-from shared.errors import FieldProblem, InvalidRequest
+from shared.errors import InvalidRequest
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+PROBLEM = "application/problem+json"
 
 
 def json_response(document: Any, status: int = 200, media_type: str = JSON) -> Response:
     """A document as an answer."""
     return Response(orjson.dumps(document), status=status, content_type=media_type)
+
+
+def fingerprint(document: Mapping[str, Any]) -> str:
+    """What tells a document's content from another's. `cached` is left out: it says nothing of the content."""
+    content = {name: value for name, value in document.items() if name != "cached"}
+    return blake2b(orjson.dumps(content), digest_size=16).hexdigest()
 
 
 def ndjson_response(documents: Iterable[Iterable[Any]]) -> Response:
@@ -28,6 +36,11 @@ def ndjson_response(documents: Iterable[Iterable[Any]]) -> Response:
             yield b"".join(orjson.dumps(document) + b"\n" for document in group)
 
     return Response(lines(), content_type=NDJSON)
+
+
+def prefers_ndjson(request: Request) -> bool:
+    """Whether the caller would rather have lines than one document."""
+    return request.accept_mimetypes.best_match([JSON, NDJSON]) == NDJSON
 
 
 def bound_client(request: Request, seconds: float) -> None:
@@ -61,11 +74,3 @@ def body(request: Request) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidRequest("the body is not a JSON object")
     return document
-
-
-def query(request: Request) -> dict[str, str]:
-    """The query string's parameters. Raises InvalidRequest when one is given twice."""
-    for name, values in request.args.lists():
-        if len(values) > 1:
-            raise InvalidRequest(f"{name}: given {len(values)} times", [FieldProblem(name, "given more than once")])
-    return request.args.to_dict()

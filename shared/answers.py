@@ -40,6 +40,11 @@ def user_document(user_id: UUID, page: Page, fields: Sequence[str] = ()) -> dict
     return {"user_id": str(user_id)} | page_document(page, fields)
 
 
+def similar_document(media_id: UUID, page: Page, fields: Sequence[str] = ()) -> dict[str, Any]:
+    """A page of the list of titles like one."""
+    return {"media_id": str(media_id)} | page_document(page, fields)
+
+
 def _recommendation_document(recommendation: Recommendation, fields: Sequence[str]) -> dict[str, Any]:
     title, reason = recommendation.title, recommendation.reason
     document: dict[str, Any] = {

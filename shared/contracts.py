@@ -117,9 +117,14 @@ class _Listing(Contract):
         return value
 
     @property
+    def view(self) -> View:
+        """What is shown of each title, as it is used inside."""
+        return View(self.explain, tuple(self.fields))
+
+    @property
     def asked(self) -> Asked:
-        """The same, as it is used inside."""
-        return Asked(self.options, View(self.explain, tuple(self.fields)))
+        """All that is asked of a list, as it is used inside."""
+        return Asked(self.options, self.view)
 
     @property
     def options(self) -> ListOptions:
@@ -174,6 +179,11 @@ class PreviewRequest(_Page):
     genres: list[Name] = Field([], max_length=50, description="genres that are preferred")
     liked: list[Id] = Field([], max_length=500, description="ids of titles that are liked")
     disliked: list[Id] = Field([], max_length=500, description="ids of titles that are disliked")
+
+    @property
+    def genre_keys(self) -> frozenset[str]:
+        """The genres, as they are used inside."""
+        return frozenset(_keys(self.genres))
 
 
 class SimilarRequest(_Page):

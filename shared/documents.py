@@ -1,19 +1,24 @@
-"""The shapes of what callers are told of a job, as types: contracts builds them, docs/messages has their schemas."""
+"""The shapes of what callers are told, as types: contracts builds most of them; the schemas in docs/messages and at
+/openapi.json come from here. More fields may come to each."""
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic reads typing's own only from Python 3.12 on
 
 from shared.job_states import OPEN, JobState
+from shared.media import Source, Strategy
 
 JobId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="as it was submitted")]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Users = Annotated[int, Field(ge=0)]
+Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+Score = Annotated[float, Field(ge=0, le=1)]
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(JobState)})]
 Ending = Annotated[str, WithJsonSchema({"type": "string", "enum": [f"job.{s}" for s in JobState if s not in OPEN]})]
+Readiness = Literal["ready", "degraded", "unavailable"]
 
 
 class FieldDocument(TypedDict):
@@ -73,3 +78,153 @@ class DeadLetterDocument(TypedDict):
             json_schema_extra={"contentEncoding": "base64"},
         ),
     ]
+
+
+class ProblemDocument(TypedDict):
+    """What went wrong, as problem details (RFC 9457)."""
+
+    type: Annotated[
+        str, Field(description="decide by this; an address of the gateway that explains it, or about:blank")
+    ]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="for people")]
+    instance: Annotated[str, Field(description="the path that was asked for")]
+    errors: NotRequired[Annotated[list[FieldDocument], Field(description="of invalid-request: the fields")]]
+
+
+class ProblemKindDocument(TypedDict):
+    """What a problem's type means."""
+
+    type: str
+    title: str
+    status: int
+    advice: Annotated[str, Field(description="what to do about it")]
+
+
+class CauseDocument(TypedDict):
+    """A title of the user's own history, and what the recommended title owes to it."""
+
+    media_id: Uuid
+    title: str | None
+    interaction: Annotated[str, WithJsonSchema({"type": "string", "enum": ["LIKE", "WATCH"]})]
+    share: Annotated[float, Field(ge=0, description="of collaborative_score")]
+
+
+class ReasonDocument(TypedDict):
+    """Why a title is recommended."""
+
+    text: Annotated[str, Field(description="one plain sentence")]
+    genres: Annotated[list[str], Field(description="genres of the title that the user prefers")]
+    history: Annotated[list[CauseDocument], Field(max_length=3, description="the largest share first")]
+    history_rest: Annotated[
+        float,
+        Field(
+            description="with this the shares add up to collaborative_score: what is owed to the rest of the history; "
+            "below zero where dislikes take away more"
+        ),
+    ]
+
+
+class RecommendationDocument(TypedDict, total=False):
+    """A title, and why it is here. Every field is there, unless `fields` or `explain` leave it out."""
+
+    media_id: Uuid
+    title: str | None
+    description: str | None
+    release_year: int | None
+    media_type: str | None
+    cover_url: str | None
+    genres: list[str]
+    score: Annotated[Score, Field(description="what the list is ordered by, unless variety is asked for")]
+    content_score: Annotated[Score, Field(description="matching genres / the user's genres")]
+    collaborative_score: Annotated[Score, Field(description="how near it is to what the user liked and watched")]
+    source: Annotated[str, WithJsonSchema({"type": "string", "enum": list(Source)})]
+    reason: ReasonDocument
+
+
+class ListDocument(TypedDict):
+    """A part of a list."""
+
+    recommendations: Annotated[list[RecommendationDocument], Field(description="best first")]
+    count: Annotated[int, Field(ge=0, description="titles on this page")]
+    limit: int
+    offset: int
+    next_cursor: Annotated[str | None, Field(description="the next page's, where one was asked for")]
+    exhausted: Annotated[bool, Field(description="the catalogue has no more titles for this list")]
+    strategy: Annotated[str, WithJsonSchema({"type": "string", "enum": list(Strategy)})]
+    model_version: Annotated[str | None, Field(description="null before the first training")]
+    cached: Annotated[bool, Field(description="the list is a kept one")]
+    degraded: Annotated[bool, Field(description="something was down: the list was made without it")]
+
+
+class UserPageDocument(ListDocument):
+    """A part of one user's list."""
+
+    user_id: Uuid
+
+
+class SimilarDocument(ListDocument):
+    """A part of the list of titles like one."""
+
+    media_id: Uuid
+
+
+class BatchDocument(TypedDict):
+    """The pages of a few users."""
+
+    results: Annotated[dict[str, UserPageDocument], Field(description="by user, in the order given")]
+    total_users: Users
+
+
+class ResultsDocument(TypedDict):
+    """A part of a job's results."""
+
+    job_id: Uuid
+    results: list[UserPageDocument]
+    count: Users
+    next_cursor: Annotated[str | None, Field(description="of the next part; null after the last")]
+
+
+class FailureDocument(TypedDict):
+    """A user whom a job could not do."""
+
+    user_id: Uuid
+    detail: Annotated[str, Field(description="why, for people")]
+
+
+class FailuresDocument(TypedDict):
+    """A part of the users whom a job could not do."""
+
+    job_id: Uuid
+    failures: list[FailureDocument]
+    count: Users
+    next_cursor: Annotated[str | None, Field(description="of the next part; null after the last")]
+
+
+class HealthDocument(TypedDict):
+    """Which version runs."""
+
+    status: Literal["healthy"]
+    service: str
+    version: str
+
+
+class LiveDocument(TypedDict):
+    """The process lives."""
+
+    status: Literal["alive"]
+
+
+class CheckDocument(TypedDict):
+    """How one thing is that the service leans on."""
+
+    state: Literal["up", "down"]
+    detail: str
+
+
+class ReadyDocument(TypedDict):
+    """How everything is that the service leans on."""
+
+    status: Annotated[Readiness, Field(description="unavailable: no request can be answered")]
+    checks: dict[str, CheckDocument]

@@ -58,6 +58,14 @@ def _callback_networks(value: str) -> str:
     return value
 
 
+def _origins(value: str) -> str:
+    for number, entry in enumerate(entries(value), 1):
+        scheme, _, host = entry.partition("://")
+        if scheme not in ("http", "https") or host.startswith("[") or not _is_host(host):
+            raise ValueError(f"entry {number} is no origin such as https://app.example.com")
+    return value
+
+
 def _is_signing_key(secret: str) -> bool:
     with contextlib.suppress(ValueError):
         found = _SIGNING_KEY.fullmatch(secret)
@@ -67,6 +75,7 @@ def _is_signing_key(secret: str) -> bool:
 
 CallbackHosts = Annotated[str, AfterValidator(_callback_hosts)]
 CallbackNetworks = Annotated[str, AfterValidator(_callback_networks)]
+Origins = Annotated[str, AfterValidator(_origins)]
 
 
 class Settings(ModelSettings):
@@ -173,6 +182,11 @@ class Settings(ModelSettings):
         10.0, gt=0, le=300, description="longest pause of a client that sends a body or takes an answer"
     )
     publish_seconds: float = Field(2.0, gt=0, le=30, description="longest wait for the broker to take a message")
+
+    # Web pages of other origins.
+    cors_origins: Origins = Field(
+        "", description="origins whose web pages may ask, such as https://app.example.com; by commas"
+    )
 
     # Callbacks: a job's end is told to its callback_url.
     callback_hosts: CallbackHosts = Field(

@@ -4,57 +4,120 @@ from __future__ import annotations
 
 import base64
 import struct
-from typing import Any
-from uuid import UUID
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
-from flask import Blueprint, Response, request, url_for
+from flask import Response, request, url_for
 
 from gateway import rendering
+from gateway.endpoint import Answer, Endpoints, Example, Link
+from shared import errors
 from shared.answers import job_document, user_document
-from shared.contracts import JobPath, NoQuery, ResultsQuery
+from shared.contracts import JobPath, ResultsQuery
+from shared.documents import FailuresDocument, JobDocument, ResultsDocument, UserPageDocument
 from shared.errors import FieldProblem, InvalidRequest
-from shared.job_results import POLL_SECONDS, JobResults, Position
+from shared.job_results import POLL_SECONDS, JobResults, Position, UserPage
 from shared.job_states import Job
 from shared.jobs import Jobs
-from shared.parsing import parse
 
 _CURSOR = struct.Struct(">II")  # chunk, place
 
 
-def routes(jobs: Jobs, job_results: JobResults) -> Blueprint:
+def _next(operation: str) -> Link:
+    return Link(operation, {"job_id": "$response.body#/job_id", "cursor": "$response.body#/next_cursor"})
+
+
+_FROM_A_JOB: Final = {"state": "jobState", "results": "jobResults", "failures": "jobFailures", "cancel": "cancelJob"}
+JOB: Final = Answer(
+    "The job.",
+    {rendering.JSON: JobDocument},
+    headers=("Retry-After",),
+    links={name: Link(operation, {"job_id": "$response.body#/job_id"}) for name, operation in _FROM_A_JOB.items()},
+)
+ACCEPTED: Final = replace(
+    JOB, description="It is written down, and comes to an end.", status=202, headers=("Location", "Retry-After")
+)
+_OF_A_JOB: Final = (errors.JobNotFound, errors.Unavailable, errors.PoolExhausted)
+
+
+def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
     """The routes below /api/jobs."""
-    blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
+    api = Endpoints("jobs", "Jobs", "/api/jobs")
 
-    @blueprint.get("/<job_id>")
-    def state(job_id: str) -> Response:
-        parse(NoQuery, rendering.query(request))
-        return _state(jobs.get(parse(JobPath, {"job_id": job_id}).job_id))
+    @api.address("/<job_id>", "jobState", JOB, path=JobPath, problems=_OF_A_JOB)
+    def state(path: JobPath) -> Response:
+        """How a job stands.
 
-    @blueprint.post("/<job_id>/cancel")
-    def cancel(job_id: str) -> Response:
-        parse(NoQuery, rendering.query(request))
-        return _state(jobs.cancel(parse(JobPath, {"job_id": job_id}).job_id))
+        Ask as often as `Retry-After` says. A job without that header has ended.
+        """
+        return _state(jobs.get(path.job_id))
 
-    @blueprint.get("/<job_id>/results")
-    def results(job_id: str) -> Response:
-        job = parse(JobPath, {"job_id": job_id}).job_id
-        part = parse(ResultsQuery, rendering.query(request))
-        if request.accept_mimetypes.best_match([rendering.JSON, rendering.NDJSON]) == rendering.NDJSON:
-            stream = job_results.stream(job)
-            return rendering.ndjson_response(
-                [user_document(p.user_id, p.page, p.fields) for p in pages] for pages in stream
-            )
-        pages, after = job_results.page(job, _position(part.cursor), part.limit)
-        return _part(job, "results", [user_document(p.user_id, p.page, p.fields) for p in pages], after)
+    @api.address("/<job_id>/cancel", "cancelJob", JOB, methods=("POST",), path=JobPath, problems=_OF_A_JOB)
+    def cancel(path: JobPath) -> Response:
+        """End a job.
 
-    @blueprint.get("/<job_id>/failures")
-    def failures(job_id: str) -> Response:
-        job = parse(JobPath, {"job_id": job_id}).job_id
-        part = parse(ResultsQuery, rendering.query(request))
-        failed, after = job_results.failures(job, _position(part.cursor), part.limit)
-        return _part(job, "failures", [{"user_id": str(f.user_id), "detail": f.detail} for f in failed], after)
+        One that has ended stays as it is, so it is safe to send twice.
+        """
+        return _state(jobs.cancel(path.job_id))
 
-    return blueprint
+    @api.address(
+        "/<job_id>/results",
+        "jobResults",
+        Answer(
+            "A part of the results; as NDJSON all of them, a user's page to a line.",
+            {rendering.JSON: ResultsDocument, rendering.NDJSON: UserPageDocument},
+            links={"next": _next("jobResults")},
+        ),
+        path=JobPath,
+        asks=ResultsQuery,
+        problems=(*_OF_A_JOB, errors.ResultsNotReady, errors.ResultsNeverCame, errors.ResultsExpired),
+        examples={"a few users": Example({"limit": 2}), "all": Example(headers={"Accept": rendering.NDJSON})},
+    )
+    def results(path: JobPath, part: ResultsQuery) -> Response | Mapping[str, Any]:
+        """A job's results.
+
+        In the order in which the users were given: pages, or one stream with `Accept: application/x-ndjson`, where
+        `limit` and `cursor` do not count.
+        """
+        if rendering.prefers_ndjson(request):
+            stream = job_results.stream(path.job_id)
+            return rendering.ndjson_response(_documents(pages) for pages in stream)
+        pages, after = job_results.page(path.job_id, _position(part.cursor), part.limit)
+        return {
+            "job_id": str(path.job_id),
+            "results": _documents(pages),
+            "count": len(pages),
+            "next_cursor": _cursor(after),
+        }
+
+    @api.address(
+        "/<job_id>/failures",
+        "jobFailures",
+        Answer("A part of them.", {rendering.JSON: FailuresDocument}, links={"next": _next("jobFailures")}),
+        path=JobPath,
+        asks=ResultsQuery,
+        problems=(*_OF_A_JOB, errors.ResultsNotReady),
+        examples={"a few users": Example({"limit": 2})},
+    )
+    def failures(path: JobPath, part: ResultsQuery) -> FailuresDocument:
+        """The users whom a job could not do, and why.
+
+        It can be asked as soon as the job has ended, however it ended.
+        """
+        failed, after = job_results.failures(path.job_id, _position(part.cursor), part.limit)
+        return {
+            "job_id": str(path.job_id),
+            "failures": [{"user_id": str(f.user_id), "detail": f.detail} for f in failed],
+            "count": len(failed),
+            "next_cursor": _cursor(after),
+        }
+
+    return api
+
+
+def _documents(pages: Sequence[UserPage]) -> list[dict[str, Any]]:
+    return [user_document(one.user_id, one.page, one.fields) for one in pages]
 
 
 def accepted(job: Job) -> Response:
@@ -68,24 +131,14 @@ def accepted(job: Job) -> Response:
 
 def _state(job: Job) -> Response:
     response = rendering.json_response(job_document(job))
-    response.headers["Cache-Control"] = "no-store"
     if job.is_open:
         response.headers["Retry-After"] = str(POLL_SECONDS)
     return response
 
 
-def _part(job_id: UUID, name: str, documents: list[dict[str, Any]], after: Position | None) -> Response:
-    return rendering.json_response(
-        {
-            "job_id": str(job_id),
-            name: documents,
-            "count": len(documents),
-            "next_cursor": _cursor(after) if after else None,
-        }
-    )
-
-
-def _cursor(position: Position) -> str:
+def _cursor(position: Position | None) -> str | None:
+    if position is None:
+        return None
     return base64.urlsafe_b64encode(_CURSOR.pack(position.chunk_no, position.place)).decode().rstrip("=")
 
 

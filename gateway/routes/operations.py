@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 
-from flask import Blueprint, Response
+from flask import Response
 
-from gateway.rendering import json_response
+from gateway.endpoint import Answer, Endpoints
+from gateway.rendering import JSON, json_response
 from shared import __version__
+from shared.documents import CheckDocument, HealthDocument, LiveDocument, Readiness, ReadyDocument
 from shared.errors import ServiceError, Unavailable
 from shared.health import Check
 
@@ -17,23 +19,38 @@ SERVICE = "ml-service"
 _BUDGET_SECONDS = 1.0  # for all checks together, which run side by side
 
 
-def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Blueprint:
+def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Endpoints:
     """The routes below /health. Without one of the `vital` checks no request can be answered: 503."""
-    blueprint = Blueprint("operations", __name__)
+    api = Endpoints("operations", "Health")
     executor = ThreadPoolExecutor(max_workers=len(checks), thread_name_prefix="health")
     running: dict[str, Future[str]] = {}  # a check that hangs is waited for again, never started a second time
     starting = Lock()
 
-    @blueprint.get("/health")
-    def health() -> Response:
-        return json_response({"status": "healthy", "service": SERVICE, "version": __version__})
+    @api.address("/health", "health", Answer("The process answers.", {JSON: HealthDocument}), asks=None)
+    def health() -> HealthDocument:
+        """Which version runs."""
+        return {"status": "healthy", "service": SERVICE, "version": __version__}
 
-    @blueprint.get("/health/live")
-    def live() -> Response:
-        return json_response({"status": "alive"})
+    @api.address("/health/live", "live", Answer("The process lives.", {JSON: LiveDocument}), asks=None)
+    def live() -> LiveDocument:
+        """Whether the process lives.
 
-    @blueprint.get("/health/ready")
+        For a liveness probe.
+        """
+        return {"status": "alive"}
+
+    @api.address(
+        "/health/ready",
+        "ready",
+        Answer("Ready, or degraded: something is down, and the service answers without it.", {JSON: ReadyDocument}),
+        Answer("Titles were never read since the start: nobody can be answered.", {JSON: ReadyDocument}, status=503),
+        asks=None,
+    )
     def ready() -> Response:
+        """How everything is that the service leans on.
+
+        All checks together take at most a second; what has not answered by then is down.
+        """
         with starting:
             for name, check in checks.items():
                 if name not in running or running[name].done():
@@ -42,15 +59,14 @@ def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Blueprint:
         wait(asked.values(), timeout=_BUDGET_SECONDS)
         states = {name: _state(future) for name, future in asked.items()}
         down = {name for name, state in states.items() if state["state"] == "down"}
-        status = "unavailable" if down & vital else "degraded" if down else "ready"
-        response = json_response({"status": status, "checks": states}, 503 if down & vital else 200)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        status: Readiness = "unavailable" if down & vital else "degraded" if down else "ready"
+        document: ReadyDocument = {"status": status, "checks": states}
+        return json_response(document, 503 if down & vital else 200)
 
-    return blueprint
+    return api
 
 
-def _state(check: Future[str]) -> dict[str, str]:
+def _state(check: Future[str]) -> CheckDocument:
     if not check.done():
         return {"state": "down", "detail": f"no answer within {_BUDGET_SECONDS:g} s"}
     error = check.exception()

@@ -11,7 +11,8 @@ from shared.errors import NothingToEvaluate
 from shared.ids import pack_ids
 from shared.media import Kind
 from shared.model import Model
-from shared.scorer import Options, Variety, Weights, rank
+from shared.options import ListOptions, Variety
+from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
 from shared.tastes import tastes
 from tests.histories import LIMITS
@@ -78,7 +79,7 @@ def test_lists_are_what_the_service_would_show_each_user_alone(
 def test_what_a_request_may_ask_for_can_be_asked_for_here(parts: Split, model: Model) -> None:
     known = known_platform(parts)
     evaluator = Evaluator(parts, known, most_users=None, seed=0)
-    asked = Options(variety=Variety(max_per_genre=2))
+    asked = ListOptions(variety=Variety(max_per_genre=2))
     lists = shown(evaluator, evaluator.lists(model, SERVED, content=True, options=asked))
     genre_of = {title: name for name, ids in known.genres.items() for title in numbers(ids)}
     assert len(lists) > 5

@@ -14,8 +14,9 @@ from shared.errors import NothingToEvaluate
 from shared.ids import IdArray, IndexArray, to_uuids
 from shared.media import Kind
 from shared.model import Model
+from shared.options import PLAIN, ListOptions
 from shared.ranked_list import RankedList
-from shared.scorer import Options, Weights, rank
+from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
 from shared.strengths import Strengths
 from shared.tastes import tastes
@@ -23,7 +24,6 @@ from worker.training.interactions import Interactions
 from worker.training.metrics import Lists, Truth
 from worker.training.split import Split
 
-_PLAIN = Options()
 _CHUNK = 500  # users ranked between two reports of progress; bounds memory, too
 
 Preferences = Callable[[Sequence[UUID]], Mapping[UUID, frozenset[str]]]  # users -> genre keys of those who have any
@@ -76,7 +76,7 @@ class Evaluator:
         weights: Weights,
         *,
         content: bool,
-        options: Options = _PLAIN,
+        options: ListOptions = PLAIN,
         progress: Progress = lambda _done, _all: None,
     ) -> Lists:
         """What the service would show with this model, (users, depth). content: whether preferences are known; options:
@@ -91,7 +91,7 @@ class Evaluator:
         return lists
 
     def _rank(
-        self, users: IndexArray, snapshot: Snapshot, weights: Weights, options: Options, *, content: bool
+        self, users: IndexArray, snapshot: Snapshot, weights: Weights, options: ListOptions, *, content: bool
     ) -> list[RankedList]:
         kept = (self._known.users >= users[0]) & (self._known.users <= users[-1])
         found = self._known.part(kept).found()

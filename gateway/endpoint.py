@@ -1,0 +1,188 @@
+"""What an address takes and answers, said once: requests are read by it, and /openapi.json is written from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import cleandoc
+from typing import Any, Final
+
+from flask import Blueprint, Request, Response, request
+from pydantic import BaseModel
+
+from gateway import query, rendering
+from shared import parsing
+from shared.contracts import NoQuery
+from shared.errors import ServiceError
+
+# Cache-Control of answers.
+NO_STORE: Final = "no-store"
+PRIVATE: Final = "private, no-cache"  # the caller may keep it, and asks whether it still holds
+BRIEFLY: Final = "public, max-age=60"  # the same for everybody, and soon another
+PUBLIC: Final = "public, max-age=3600"
+
+# Of the demo's data, so that examples can be sent to it.
+EXAMPLE_USERS: Final = ["34d19a60-dea5-5a97-9a47-7a09d18673d6", "1fc6039b-891d-59b9-8542-506d11b1e139"]
+EXAMPLE_TITLE: Final = "9afca315-14b2-597b-81c0-07281fbb8bcc"
+PATH_EXAMPLES: Final = {
+    "user_id": EXAMPLE_USERS[0],
+    "media_id": EXAMPLE_TITLE,
+    "job_id": "b926fdf2-099e-49d7-b412-5d1ff181787b",
+    "name": "job-not-found",
+}
+
+Parse = Callable[..., Any]  # (contract, data) -> an instance of the contract, or InvalidRequest
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where an answer leads: the operation, and what of the answer goes into its path or query."""
+
+    operation_id: str
+    parameters: Mapping[str, str]  # OpenAPI's runtime expressions by name
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One way in which an address answers, problems apart."""
+
+    description: str
+    content: Mapping[str, Any]  # the document's type by media type; of NDJSON a line's
+    status: int = 200
+    headers: tuple[str, ...] = ()  # beside those that all have
+    links: Mapping[str, Link] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RequestHeader:
+    """A header that makes a difference to an address."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A request that can be sent as it is, and the status of its answer."""
+
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address. A GET asks with its query string, a POST with its body; both may be offered for one contract."""
+
+    rule: str  # Flask's, in full
+    operation_id: str
+    tag: str
+    text: str  # the summary, an empty line, and what else there is to say
+    methods: tuple[str, ...]
+    path: type[BaseModel] | None
+    asks: type[BaseModel] | None  # NoQuery: no parameters are taken; None: none are looked at
+    answers: tuple[Answer, ...]
+    problems: tuple[type[ServiceError], ...]  # beside those that reading the request may bring
+    headers: tuple[RequestHeader, ...]
+    cache: str
+    examples: Mapping[str, Example]
+    parse: Parse
+
+    @property
+    def takes_a_body(self) -> bool:
+        """Whether a POST brings a document."""
+        return self.asks not in (None, NoQuery)
+
+    @property
+    def negotiates(self) -> bool:
+        """Whether `Accept` makes a difference."""
+        return any(len(answer.content) > 1 for answer in self.answers)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether answers to GET may be kept, and so have an ETag."""
+        return self.cache != NO_STORE
+
+    def read(self, request: Request, segments: Mapping[str, str]) -> list[Any]:
+        """The request as contracts: the path's, then what it asks. Raises InvalidRequest and what `body` raises."""
+        found = [] if self.path is None else [self.parse(self.path, segments)]
+        if self.asks is None:
+            return found
+        by_body = self.takes_a_body and request.method == "POST"
+        in_query = NoQuery if by_body else self.asks
+        asked = self.parse(in_query, query.values(in_query, request))
+        if by_body:
+            asked = self.parse(self.asks, rendering.body(request))
+        return [*found, asked] if self.takes_a_body else found
+
+    def render(self, request: Request, given: Response | Mapping[str, Any]) -> Response:
+        """What a view gave as an answer: a document with its ETag, or 304 when the caller has it."""
+        response = given if isinstance(given, Response) else rendering.json_response(given)
+        response.headers.setdefault("Cache-Control", self.cache)
+        if self.negotiates:
+            response.vary.add("Accept")
+        if self.is_kept and not isinstance(given, Response) and request.method in ("GET", "HEAD"):
+            response.set_etag(rendering.fingerprint(given), weak=True)
+            response.make_conditional(request)
+        return response
+
+
+View = Callable[..., Response | Mapping[str, Any]]
+
+
+class Endpoints(Blueprint):
+    """Addresses of one kind."""
+
+    def __init__(self, name: str, tag: str, prefix: str = "") -> None:
+        super().__init__(name, __name__, url_prefix=prefix or None)
+        self.declared: list[Endpoint] = []
+        self._tag, self._prefix = tag, prefix
+
+    def address(
+        self,
+        rule: str,
+        operation_id: str,
+        *answers: Answer,
+        methods: tuple[str, ...] = ("GET",),
+        path: type[BaseModel] | None = None,
+        asks: type[BaseModel] | None = NoQuery,
+        problems: tuple[type[ServiceError], ...] = (),
+        headers: tuple[RequestHeader, ...] = (),
+        cache: str = NO_STORE,
+        examples: Mapping[str, Example] | None = None,
+        parse: Parse = parsing.parse,
+    ) -> Callable[[View], View]:
+        """Declare the decorated function's address; its docstring is the documentation.
+
+        The function gets the contracts of `path` and of `asks`, as far as there are any. It returns a document, or a
+        response where there is more to say. `parse` may hold the contract to the service's settings.
+        """
+
+        def declare(view: View) -> View:
+            endpoint = Endpoint(
+                self._prefix + rule,
+                operation_id,
+                self._tag,
+                cleandoc(view.__doc__ or ""),
+                methods,
+                path,
+                asks,
+                answers,
+                problems,
+                headers,
+                cache,
+                examples or {},
+                parse,
+            )
+
+            @wraps(view)
+            def answer(**segments: str) -> Response:
+                return endpoint.render(request, view(*endpoint.read(request, segments)))
+
+            self.declared.append(endpoint)
+            self.add_url_rule(rule, view.__name__, answer, methods=methods)
+            return view
+
+        return declare

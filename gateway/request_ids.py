@@ -1,0 +1,32 @@
+"""A name for every request: in its answer, and in all that is logged on the way."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from uuid import uuid4
+
+from flask import Flask, Response, request
+
+from shared.telemetry import request_id
+
+HEADER: Final = "X-Request-Id"
+ID_PATTERN: Final = "^[A-Za-z0-9._-]{1,128}$"
+_ID: Final = re.compile(ID_PATTERN)
+
+
+def register(app: Flask) -> None:
+    """Take each request's name over from its caller, or make one. Call it before anything else that may fail."""
+    app.before_request(_begin)
+    app.after_request(_tell)
+
+
+def _begin() -> None:
+    given = request.headers.get(HEADER, "")
+    request_id.set(given if _ID.fullmatch(given) else str(uuid4()))
+
+
+def _tell(response: Response) -> Response:
+    response.headers[HEADER] = request_id.get()
+    response.call_on_close(lambda: request_id.set("-"))  # a stream is sent, and logs, after this
+    return response
