@@ -107,15 +107,16 @@ class Endpoint:
 
     def read(self, request: Request, segments: Mapping[str, str]) -> list[Any]:
         """The request as contracts: the path's, then what it asks. Raises InvalidRequest and what `body` raises."""
-        found = [] if self.path is None else [self.parse(self.path, segments)]
+        found = [] if self.path is None else [parsing.parse(self.path, segments)]
         if self.asks is None:
             return found
-        by_body = self.takes_a_body and request.method == "POST"
-        in_query = NoQuery if by_body else self.asks
-        asked = self.parse(in_query, query.values(in_query, request))
-        if by_body:
-            asked = self.parse(self.asks, rendering.body(request))
-        return [*found, asked] if self.takes_a_body else found
+        if not self.takes_a_body:
+            parsing.parse(NoQuery, query.values(NoQuery, request))
+            return found
+        if request.method != "POST":
+            return [*found, self.parse(self.asks, query.values(self.asks, request))]
+        parsing.parse(NoQuery, query.values(NoQuery, request))
+        return [*found, self.parse(self.asks, rendering.body(request))]
 
     def render(self, request: Request, given: Response | Mapping[str, Any]) -> Response:
         """What a view gave as an answer: a document with its ETag, or 304 when the caller has it."""

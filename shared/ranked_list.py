@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.ids import ID_BYTES, IdArray, IdIndex, id_array
-from shared.media import Source, Strategy
+from shared.media import Kind, Source, Strategy
 
 STEPS: Final = 10_000  # of a score
 CAUSES: Final = 3  # titles of the history that are named for a title
@@ -150,7 +150,8 @@ def decode(raw: bytes, known: IdIndex | None) -> RankedList:
         at += column.nbytes
     place, scores, content, collaborative, causes, shares, sources, kinds = columns
     whole = place == _WHOLE_ID
-    if whole.sum() != whole_ids or sources.max(initial=0) >= len(_SOURCES) or causes.max(initial=0) > h:
+    codes_known = sources.max(initial=0) < len(_SOURCES) and kinds.max(initial=0) < len(Kind)
+    if whole.sum() != whole_ids or not codes_known or causes.max(initial=0) > h:
         raise ValueError("a ranked list that does not agree with itself")
     ids = np.empty(n + h, dtype="S16")
     ids[whole] = id_array(data[at:])

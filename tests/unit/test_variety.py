@@ -31,7 +31,7 @@ def catalogue(genres: list[set[str]]) -> Catalogue:
     """Titles 0 .. n-1 with these genres; their indices are their numbers."""
     names = sorted({name for some in genres for name in some})
     titles = {name: ids(*(i for i, some in enumerate(genres) if name in some)) for name in names}
-    return Catalogue.build(Listed.without_years(ids(*range(len(genres)))), titles, Popularity.unknown())
+    return Catalogue.build(Listed.ids_only(ids(*range(len(genres)))), titles, Popularity.unknown())
 
 
 def model(neighbours: list[list[float]], titles: list[int] | None = None) -> Model:
