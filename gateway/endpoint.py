@@ -9,12 +9,12 @@ from inspect import cleandoc
 from typing import Any, Final
 
 from flask import Blueprint, Request, Response, request
-from pydantic import BaseModel
 
 from gateway import query, rendering
 from shared import parsing
 from shared.contracts import NoQuery
 from shared.errors import ServiceError
+from shared.parsing import Contract
 
 # Cache-Control of answers.
 NO_STORE: Final = "no-store"
@@ -81,8 +81,8 @@ class Endpoint:
     tag: str
     text: str  # the summary, an empty line, and what else there is to say
     methods: tuple[str, ...]
-    path: type[BaseModel] | None
-    asks: type[BaseModel] | None  # NoQuery: no parameters are taken; None: none are looked at
+    path: type[Contract] | None
+    asks: type[Contract] | None  # NoQuery: no parameters are taken; None: none are looked at
     answers: tuple[Answer, ...]
     problems: tuple[type[ServiceError], ...]  # beside those that reading the request may bring
     headers: tuple[RequestHeader, ...]
@@ -147,8 +147,8 @@ class Endpoints(Blueprint):
         operation_id: str,
         *answers: Answer,
         methods: tuple[str, ...] = ("GET",),
-        path: type[BaseModel] | None = None,
-        asks: type[BaseModel] | None = NoQuery,
+        path: type[Contract] | None = None,
+        asks: type[Contract] | None = NoQuery,
         problems: tuple[type[ServiceError], ...] = (),
         headers: tuple[RequestHeader, ...] = (),
         cache: str = NO_STORE,

@@ -108,7 +108,7 @@ class CauseDocument(TypedDict):
     media_id: Uuid
     title: str | None
     interaction: Annotated[str, WithJsonSchema({"type": "string", "enum": ["LIKE", "WATCH"]})]
-    share: Annotated[float, Field(ge=0, description="of collaborative_score")]
+    share: Annotated[Score, Field(description="of collaborative_score")]
 
 
 class ReasonDocument(TypedDict):
@@ -120,8 +120,8 @@ class ReasonDocument(TypedDict):
     history_rest: Annotated[
         float,
         Field(
-            description="with this the shares add up to collaborative_score: what is owed to the rest of the history; "
-            "below zero where dislikes take away more"
+            ge=0,
+            description="what is owed to the rest of the history; with it the shares add up to collaborative_score",
         ),
     ]
 

@@ -65,7 +65,7 @@ class Reason:
     text: str  # one plain sentence
     genres: tuple[str, ...]  # that matched, as the title has them
     history: tuple[Cause, ...]  # the largest share first
-    rest: float  # what is owed to the rest of the history; below zero where dislikes take away more
+    rest: float  # what is owed to the rest of the history
 
 
 @dataclass(frozen=True, slots=True)

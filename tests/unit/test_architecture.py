@@ -117,7 +117,7 @@ gateway.errors                  -> flask werkzeug gateway.rendering shared.answe
 gateway.request_ids             -> flask shared.telemetry
 gateway.compression             -> flask gateway.rendering
 gateway.cors                    -> flask flask_cors gateway.request_ids
-gateway.endpoint                -> flask pydantic gateway.query gateway.rendering shared.contracts
+gateway.endpoint                -> flask gateway.query gateway.rendering shared.contracts
                                    shared.errors shared.parsing
 gateway.schemas                 -> pydantic shared.json_schema
 gateway.openapi                 -> gateway.endpoint gateway.errors gateway.rendering gateway.request_ids
