@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import jsonschema
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from gateway import errors, openapi
+from gateway import errors, openapi, request_ids
 from gateway.endpoint import PRIVATE, Answer, Endpoints, Example
 from gateway.rendering import JSON
 from shared.contracts import Id, UserPath
-from shared.errors import JobNotFound, ResultsNotReady
+from shared.errors import JobNotFound, ResultsExpired, ResultsNotReady
+from tests.documented import DocumentedClient
 
 USER = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 SHELF = f"/shelves/{USER}"
@@ -69,9 +71,15 @@ def client() -> FlaskClient:
             raise ResultsNotReady("not yet", retry_after=2)
         return {"asked": {"user_id": str(path.user_id)} | asked.model_dump(mode="json"), "cached": next(kept)}
 
+    return serving(app, api)
+
+
+def serving(app: Flask, api: Endpoints) -> FlaskClient:
+    request_ids.register(app)
     errors.register(app)
     app.register_blueprint(api)
     app.extensions["endpoints"] = api.declared
+    app.test_client_class = DocumentedClient
     return app.test_client()
 
 
@@ -211,3 +219,38 @@ def test_the_document_says_which_problems_may_come_and_which_of_them_say_when_to
 
 def test_the_document_holds_no_schema_that_nothing_leads_to(document: dict[str, Any]) -> None:
     assert set(document["components"]["schemas"]) == {"Shelf", "ShelfDocument", "ProblemDocument", "FieldDocument"}
+
+
+# The client of all tests notices what is not documented.
+
+
+def expired() -> Response:
+    raise ResultsExpired("gone")
+
+
+def not_found() -> Response:
+    raise JobNotFound("no such job")
+
+
+UNDOCUMENTED = {
+    "a-status": (expired, "410 GONE is not documented"),
+    "a-problem-of-a-known-status": (not_found, "job-not-found"),
+    "a-field": (lambda: {"asked": {}, "cached": True, "more": 1}, "'more' was unexpected"),
+    "a-field-that-is-missing": (lambda: {"asked": {}}, "'cached' is a required property"),
+    "a-value": (lambda: {"asked": {}, "cached": "yes"}, "'yes' is not of type 'boolean'"),
+    "a-media-type": (lambda: Response("{}", content_type="text/plain"), "text/plain is not documented"),
+    "a-header": (lambda: Response("{}", headers={"Retry-After": "1"}), "Retry-After"),
+}
+
+
+@pytest.mark.parametrize(("view", "complaint"), UNDOCUMENTED.values(), ids=UNDOCUMENTED)
+def test_an_answer_that_is_not_documented_fails_the_test_that_gets_it(view: Any, complaint: str) -> None:
+    app, api = Flask("made up"), Endpoints("shelves", "Shelves")
+
+    @api.address("/shelves/<user_id>", "shelf", Answer("A shelf.", {JSON: ShelfDocument}), path=UserPath)
+    def shelf(path: UserPath) -> Any:
+        """A shelf."""
+        return view()
+
+    with pytest.raises((AssertionError, jsonschema.ValidationError), match=complaint):
+        serving(app, api).get(SHELF)
