@@ -51,8 +51,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         problems.routes(),
         operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL),
     ]
-    declared = [endpoint for kind in kinds for endpoint in kind.declared]
-    for kind in [*kinds, documentation.routes(declared)]:
+    kinds.append(documentation.routes([endpoint for kind in kinds for endpoint in kind.declared]))
+    for kind in kinds:
         app.register_blueprint(kind)
+    app.extensions["endpoints"] = [endpoint for kind in kinds for endpoint in kind.declared]
     logging.getLogger(__name__).info("gateway is ready")
     return app

@@ -90,10 +90,9 @@ class Endpoint:
     examples: Mapping[str, Example]
     parse: Parse
 
-    @property
-    def takes_a_body(self) -> bool:
-        """Whether a POST brings a document."""
-        return self.asks not in (None, NoQuery)
+    def asks_in(self, method: str) -> str | None:
+        """Where a request says what it asks: in its query or its body. None: there is nothing to say."""
+        return None if self.asks in (None, NoQuery) else "body" if method == "POST" else "query"
 
     @property
     def negotiates(self) -> bool:
@@ -110,13 +109,11 @@ class Endpoint:
         found = [] if self.path is None else [parsing.parse(self.path, segments)]
         if self.asks is None:
             return found
-        if not self.takes_a_body:
-            parsing.parse(NoQuery, query.values(NoQuery, request))
-            return found
-        if request.method != "POST":
+        place = self.asks_in(request.method)
+        if place == "query":
             return [*found, self.parse(self.asks, query.values(self.asks, request))]
         parsing.parse(NoQuery, query.values(NoQuery, request))
-        return [*found, self.parse(self.asks, rendering.body(request))]
+        return [*found, self.parse(self.asks, rendering.body(request))] if place == "body" else found
 
     def render(self, request: Request, given: Response | Mapping[str, Any]) -> Response:
         """What a view gave as an answer: a document with its ETag, or 304 when the caller has it."""
@@ -125,8 +122,11 @@ class Endpoint:
         if self.negotiates:
             response.vary.add("Accept")
         if self.is_kept and not isinstance(given, Response) and request.method in ("GET", "HEAD"):
-            response.set_etag(rendering.fingerprint(given), weak=True)
-            response.make_conditional(request)
+            tag = rendering.fingerprint(given)
+            response.set_etag(tag, weak=True)
+            if request.if_none_match.contains_weak(tag):
+                response.status_code = 304
+                response.set_data(b"")
         return response
 
 

@@ -12,7 +12,6 @@ from gateway.endpoint import PATH_EXAMPLES, Answer, Endpoint, Example
 from gateway.errors import Problem, of_http, problem_of, tells_when
 from gateway.rendering import JSON, PROBLEM
 from gateway.request_ids import HEADER as REQUEST_ID
-from gateway.request_ids import ID_PATTERN
 from gateway.schemas import Schemas, reached
 from shared import __version__
 from shared.documents import ProblemDocument
@@ -39,14 +38,14 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Retry-After": {"description": "seconds to wait", "schema": _SECONDS},
     "Location": {"description": "the job's address", "schema": {"type": "string", "format": "uri-reference"}},
     "Preference-Applied": {"description": "respond-async, when it was asked for", "schema": _STRING},
-    "Allow": {"description": "the methods there are", "schema": _STRING},
 }
 _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     REQUEST_ID: {
         "name": REQUEST_ID,
         "in": "header",
-        "description": "a name for this request; without it, or with another kind of name, one is made",
-        "schema": {"type": "string", "pattern": ID_PATTERN},
+        "description": "a name for this request: 1 to 128 letters, digits, dots, hyphens and underscores. Without it, "
+        "or with another kind of name, one is made",
+        "schema": _STRING,
     },
     "If-None-Match": {
         "name": "If-None-Match",
@@ -108,7 +107,7 @@ def _operation(endpoint: Endpoint, method: str, problems: Sequence[Problem], sch
     if description:
         operation["description"] = re.sub(r"(?<!\n)\n(?!\n)", " ", description)  # a line's end here is not the reader's
     operation["parameters"] = list(_parameters(endpoint, method, schemas))
-    if endpoint.takes_a_body and method == "POST":
+    if endpoint.asks_in(method) == "body":
         content = {"schema": schemas.of(endpoint.asks), "examples": _examples(endpoint)}
         operation["requestBody"] = {"required": True, "content": {JSON: content}}
     operation["responses"] = _responses(endpoint, method, problems, schemas)
@@ -119,7 +118,7 @@ def _parameters(endpoint: Endpoint, method: str, schemas: Schemas) -> Iterator[d
     if endpoint.path is not None:
         for parameter in schemas.parameters(endpoint.path, "path"):
             yield parameter | {"example": PATH_EXAMPLES[parameter["name"]]}
-    if endpoint.takes_a_body and method == "GET":
+    if endpoint.asks_in(method) == "query":
         for parameter in schemas.parameters(endpoint.asks, "query"):
             name = parameter["name"]
             examples = {key: {"value": one.asks[name]} for key, one in endpoint.examples.items() if name in one.asks}
@@ -189,7 +188,7 @@ def _problems(endpoint: Endpoint, method: str) -> list[Problem]:
         found.append(of_http(HTTPStatus.NOT_FOUND))
     if endpoint.asks is not None:
         found.append(problem_of(InvalidRequest))
-    if endpoint.takes_a_body and method == "POST":
+    if endpoint.asks_in(method) == "body":
         found += map(
             of_http,
             (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),

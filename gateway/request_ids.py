@@ -11,8 +11,7 @@ from flask import Flask, Response, request
 from shared.telemetry import request_id
 
 HEADER: Final = "X-Request-Id"
-ID_PATTERN: Final = "^[A-Za-z0-9._-]{1,128}$"
-_ID: Final = re.compile(ID_PATTERN)
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def register(app: Flask) -> None:

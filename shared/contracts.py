@@ -14,7 +14,7 @@ from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import Announce
 from shared.media import name_key
 from shared.options import START, Asked, Filters, ListOptions, Part, Variety, View
-from shared.parsing import Contract, Flag, Id, Instant, Name, Share, Whole, parse
+from shared.parsing import WHOLE, Contract, Flag, Id, Instant, Name, Share, Whole, parse
 
 QUEUE: Final = "recommendations"  # what other services publish on
 WORK_QUEUE: Final = "recommendations.work"  # the service's own messages
@@ -42,7 +42,7 @@ def _ids(ids: Iterable[UUID]) -> tuple[UUID, ...]:
 
 ReplyQueue = Annotated[str, Field(pattern=rf"^{re.escape(REPLY_PREFIX)}[a-z0-9_.-]{{1,64}}$")]
 CallbackUrl = Annotated[str, BeforeValidator(_callback_url), Field(max_length=2000)]
-Year = Annotated[Whole, Field(ge=0, le=9999)]
+Year = Annotated[int, Field(ge=0, le=9999), WHOLE]
 Cursor = Annotated[str, Field(max_length=64, pattern=r"^(\*|[A-Za-z0-9_-]+)$")]
 RecommendationField = Literal[
     "media_id",
@@ -100,7 +100,7 @@ class _Listing(Contract):
     year_to: Year | None = Field(None, description="titles released in this year or earlier")
     exclude: list[Id] = Field([], max_length=500, description="ids of titles that are not wanted")
     diversity: Share = Field(0.0, description="0: the best first; 1: each as unlike those before it as can be")
-    max_per_genre: Annotated[Whole, Field(ge=1, le=100)] | None = Field(
+    max_per_genre: Annotated[int, Field(ge=1, le=100), WHOLE] | None = Field(
         None, description="most titles of one genre in the whole list"
     )
     explore: Share = Field(0.0, description="share of places for titles that nobody has liked yet")
@@ -193,11 +193,11 @@ class SimilarRequest(_Page):
 class PopularRequest(_Page):
     """A part of the list of popular titles."""
 
-    window_days: Annotated[Whole, Field(ge=1, le=365)] | None = Field(
+    window_days: Annotated[int, Field(ge=1, le=365), WHOLE] | None = Field(
         None,
         description="count only the last so many days; without it and `half_life_days`, what is popular in general",
     )
-    half_life_days: Annotated[Whole, Field(ge=1, le=3650)] | None = Field(
+    half_life_days: Annotated[int, Field(ge=1, le=3650), WHOLE] | None = Field(
         None, description="age at which a like or a watch counts half"
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -60,10 +61,12 @@ def _instant(value: object) -> object:
 
 
 Id = Annotated[UUID, BeforeValidator(_canonical_uuid)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1, allow_inf_nan=False)]
+# A validator that comes before the constraints of a type would hide them from JSON Schema: it stands behind.
+WHOLE = BeforeValidator(_whole)
+Whole = Annotated[int, WHOLE]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Name = Annotated[str, BeforeValidator(_named), Field(min_length=1, max_length=200, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"), BeforeValidator(_named)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 
@@ -99,11 +102,19 @@ def _problem(contract: type[BaseModel], error: Mapping[str, Any]) -> FieldProble
     )
 
 
+def _constraints(field: FieldInfo) -> Iterator[object]:
+    """Those of the field, and of its type where it may also be null."""
+    yield from field.metadata
+    for choice in get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ():
+        for constraint in getattr(choice, "__metadata__", ()):
+            yield from constraint.metadata if isinstance(constraint, FieldInfo) else (constraint,)
+
+
 def _allowed(field: FieldInfo) -> str | None:
     """A field's range in words, from its constraints."""
     bounds = {
         bound: value
-        for constraint in field.metadata
+        for constraint in _constraints(field)
         for bound in ("ge", "le", "min_length", "max_length")
         if (value := getattr(constraint, bound, None)) is not None
     }

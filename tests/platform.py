@@ -25,6 +25,7 @@ from shared.model import Model
 from shared.model_store import ModelStore
 from shared.parts import Databases, Parts
 from shared.settings import Settings
+from tests.documented import DocumentedClient
 from worker.training.train import Training
 
 DATABASES = ("user_db", "catalog_db", "engagement_db", "jobs_db")
@@ -237,6 +238,7 @@ class Gateway:
     """Requests to a gateway in this process."""
 
     def __init__(self, app: Flask) -> None:
+        app.test_client_class = DocumentedClient
         self.client: FlaskClient = app.test_client()
         self.parts: Parts = app.extensions["parts"]
 

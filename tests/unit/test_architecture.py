@@ -126,7 +126,7 @@ gateway.routes.documentation    -> flask flask_swagger_ui gateway.endpoint gatew
 gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gateway.errors gateway.rendering
                                    gateway.routes.* shared shared.answers shared.contracts shared.discovery
                                    shared.documents shared.errors shared.health shared.job_results
-                                   shared.job_states shared.jobs shared.recommender
+                                   shared.job_states shared.jobs shared.parsing shared.recommender
 
 worker                          ->
 worker.app                      -> celery shared.broker shared.errors shared.parts shared.settings

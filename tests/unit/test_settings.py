@@ -153,7 +153,7 @@ def test_a_variable_that_makes_no_sense_is_named_and_its_value_is_not(
 
 
 SIGNING_KEY = "whsec_" + b64encode(bytes(range(32))).decode()
-CALLBACKS_REFUSED = {
+LISTS_AND_KEYS_REFUSED = {
     "a-path": ("CALLBACK_HOSTS", "hooks.example.com/done"),
     "a-scheme": ("CALLBACK_HOSTS", "https://hooks.example.com"),
     "a-user": ("CALLBACK_HOSTS", "hunter2@hooks.example.com"),
@@ -172,6 +172,15 @@ CALLBACKS_REFUSED = {
     "port-zero": ("CALLBACK_HOSTS", "hooks.example.com:0"),
     "a-port-too-high": ("CALLBACK_HOSTS", "hooks.example.com:65536"),
     "the-second-entry": ("CALLBACK_HOSTS", "hooks.example.com,hunter 2"),
+    "an-origin-without-a-scheme": ("CORS_ORIGINS", "hunter2.example.com"),
+    "an-origin-of-another-scheme": ("CORS_ORIGINS", "ftp://app.example.com"),
+    "an-origin-with-a-path": ("CORS_ORIGINS", "https://app.example.com/"),
+    "an-origin-with-a-user": ("CORS_ORIGINS", "https://hunter2@app.example.com"),
+    "an-origin-of-many": ("CORS_ORIGINS", "https://*.example.com"),
+    "every-origin": ("CORS_ORIGINS", "*"),
+    "no-origin": ("CORS_ORIGINS", "null"),
+    "an-origin-at-an-ipv6-address": ("CORS_ORIGINS", "https://[2600::1]"),
+    "the-second-origin": ("CORS_ORIGINS", "https://app.example.com,hunter2"),
     "a-host-for-a-network": ("CALLBACK_NETWORKS", "hooks.example.com"),
     "a-network-with-host-bits": ("CALLBACK_NETWORKS", "10.1.2.3/16"),
     "a-network-too-wide": ("CALLBACK_NETWORKS", "10.1.0.0/33"),
@@ -187,8 +196,8 @@ CALLBACKS_REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), CALLBACKS_REFUSED.values(), ids=CALLBACKS_REFUSED)
-def test_a_wrong_setting_of_callbacks_is_named_and_its_value_is_not(
+@pytest.mark.parametrize(("name", "value"), LISTS_AND_KEYS_REFUSED.values(), ids=LISTS_AND_KEYS_REFUSED)
+def test_a_wrong_list_or_key_is_named_and_its_value_is_not(
     environment: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environment.setenv("CALLBACK_SECRET", SIGNING_KEY)
@@ -210,12 +219,13 @@ def test_hosts_to_call_back_need_a_secret(environment: pytest.MonkeyPatch) -> No
         ("CALLBACK_HOSTS", "hooks.example.com"),
         ("CALLBACK_HOSTS", "Hooks.example.com:8443, xn--bcher-kva.de ,my_service,8.8.8.8,10.1.2.3:80,[2600::1]:443"),
         ("CALLBACK_NETWORKS", "10.1.0.0/16, fd00:1::/32,127.0.0.1"),
+        ("CORS_ORIGINS", "https://app.example.com, http://localhost:3000 ,http://127.0.0.1:5173"),
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(24)).decode()),
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(64)).decode()),
         ("CALLBACK_SECRET", SIGNING_KEY + "," + SIGNING_KEY),
     ],
 )
-def test_a_right_setting_of_callbacks_is_taken(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_right_list_or_key_is_taken(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv("CALLBACK_SECRET", SIGNING_KEY)
     environment.setenv(name, value)
     assert Settings.from_environment()
