@@ -25,6 +25,7 @@ _KIND: Final = f"""
 """
 _TIME: Final = """coalesce("timestamp", '-infinity')::timestamp"""
 _NOW: Final = "(now() AT TIME ZONE 'UTC')"
+_LEAST: Final = 1e-37  # a weight; what is below is no real, and an error
 _VALUE: Final = "coalesce(interaction_value::double precision, 'NaN')"
 
 # One row as `histories` gets it: the fields' binary forms, end to end.
@@ -128,7 +129,7 @@ class EngagementRepository:
                  LIMIT %(most)s
             )
             SELECT string_agg(uuid_send(media_id), ''::bytea ORDER BY media_id),
-                   string_agg(float4send(weight::real), ''::bytea ORDER BY media_id)
+                   string_agg(float4send(greatest(weight, {_LEAST})::real), ''::bytea ORDER BY media_id)
               FROM weighed
             """,
             parameters,

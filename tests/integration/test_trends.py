@@ -114,6 +114,16 @@ class TestCounting:
         found = engagement.trending(window_days=None, half_life_days=10, most=9)
         assert weights(found) == pytest.approx({HEAT: 1 / 4, RONIN: 1 / 4}, rel=1e-3)
 
+    @pytest.mark.parametrize("window", [None, 365])
+    def test_what_is_hundreds_of_half_lives_old_counts_next_to_nothing(
+        self, platform: Platform, engagement: EngagementRepository, window: int | None
+    ) -> None:
+        platform.interact(uuid4(), HEAT, "LIKE", ago(360))
+        platform.interact(uuid4(), RONIN, "LIKE", ago(150))
+        found = weights(engagement.trending(window_days=window, half_life_days=1, most=9))
+        assert found.keys() == {HEAT, RONIN}
+        assert all(0 < weight < 1e-30 for weight in found.values())
+
     def test_only_the_most_liked_are_kept_and_of_equals_the_smaller_ids(
         self, platform: Platform, engagement: EngagementRepository
     ) -> None:
