@@ -25,7 +25,6 @@ from shared.taste import Taste
 from shared.tastes import taste_for_title, taste_of_profile
 from shared.trends import Trends
 
-
 _YEAR = 365  # days; a count over all time would be a query over the whole table
 
 
