@@ -7,7 +7,7 @@ import logging
 from flask import Flask, request
 
 from gateway import compression, cors, errors, rendering, request_ids
-from gateway.routes import documentation, jobs, operations, problems, recommendations
+from gateway.routes import documentation, jobs, operations, problems, recommendations, titles
 from shared import broker, health
 from shared.parts import Parts
 from shared.settings import Settings, entries
@@ -41,10 +41,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     kinds = [
         recommendations.routes(
             parts.recommender,
+            parts.discovery,
             parts.jobs,
             users_at_once=settings.batch_sync_users,
             users_per_job=settings.job_users,
         ),
+        titles.routes(parts.discovery),
         jobs.routes(parts.jobs, parts.results),
         problems.routes(),
         operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL),

@@ -9,22 +9,25 @@ from inspect import cleandoc
 from typing import Any, Final
 
 from flask import Blueprint, Request, Response, request
-from pydantic import BaseModel
 
 from gateway import query, rendering
-from shared import contracts
+from shared import parsing
 from shared.contracts import NoQuery
 from shared.errors import ServiceError
+from shared.parsing import Contract
 
 # Cache-Control of answers.
 NO_STORE: Final = "no-store"
 PRIVATE: Final = "private, no-cache"  # the caller may keep it, and asks whether it still holds
+BRIEFLY: Final = "public, max-age=60"  # the same for everybody, and soon another
 PUBLIC: Final = "public, max-age=3600"
 
 # Of the demo's data, so that examples can be sent to it.
 EXAMPLE_USERS: Final = ["34d19a60-dea5-5a97-9a47-7a09d18673d6", "1fc6039b-891d-59b9-8542-506d11b1e139"]
+EXAMPLE_TITLE: Final = "9afca315-14b2-597b-81c0-07281fbb8bcc"
 PATH_EXAMPLES: Final = {
     "user_id": EXAMPLE_USERS[0],
+    "media_id": EXAMPLE_TITLE,
     "job_id": "b926fdf2-099e-49d7-b412-5d1ff181787b",
     "name": "job-not-found",
 }
@@ -78,8 +81,8 @@ class Endpoint:
     tag: str
     text: str  # the summary, an empty line, and what else there is to say
     methods: tuple[str, ...]
-    path: type[BaseModel] | None
-    asks: type[BaseModel] | None  # NoQuery: no parameters are taken; None: none are looked at
+    path: type[Contract] | None
+    asks: type[Contract] | None  # NoQuery: no parameters are taken; None: none are looked at
     answers: tuple[Answer, ...]
     problems: tuple[type[ServiceError], ...]  # beside those that reading the request may bring
     headers: tuple[RequestHeader, ...]
@@ -103,15 +106,14 @@ class Endpoint:
 
     def read(self, request: Request, segments: Mapping[str, str]) -> list[Any]:
         """The request as contracts: the path's, then what it asks. Raises InvalidRequest and what `body` raises."""
-        found = [] if self.path is None else [self.parse(self.path, segments)]
+        found = [] if self.path is None else [parsing.parse(self.path, segments)]
         if self.asks is None:
             return found
         place = self.asks_in(request.method)
-        in_query = self.asks if place == "query" else NoQuery
-        asked = self.parse(in_query, query.values(in_query, request))
-        if place == "body":
-            asked = self.parse(self.asks, rendering.body(request))
-        return [*found, asked] if place else found
+        if place == "query":
+            return [*found, self.parse(self.asks, query.values(self.asks, request))]
+        parsing.parse(NoQuery, query.values(NoQuery, request))
+        return [*found, self.parse(self.asks, rendering.body(request))] if place == "body" else found
 
     def render(self, request: Request, given: Response | Mapping[str, Any]) -> Response:
         """What a view gave as an answer: a document with its ETag, or 304 when the caller has it."""
@@ -145,13 +147,13 @@ class Endpoints(Blueprint):
         operation_id: str,
         *answers: Answer,
         methods: tuple[str, ...] = ("GET",),
-        path: type[BaseModel] | None = None,
-        asks: type[BaseModel] | None = NoQuery,
+        path: type[Contract] | None = None,
+        asks: type[Contract] | None = NoQuery,
         problems: tuple[type[ServiceError], ...] = (),
         headers: tuple[RequestHeader, ...] = (),
         cache: str = NO_STORE,
         examples: Mapping[str, Example] | None = None,
-        parse: Parse = contracts.parse,
+        parse: Parse = parsing.parse,
     ) -> Callable[[View], View]:
         """Declare the decorated function's address; its docstring is the documentation.
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from gateway.rendering import PROBLEM, json_response
 from shared import errors
-from shared.contracts import field_documents
+from shared.answers import field_documents
 from shared.documents import FieldDocument, ProblemDocument
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,12 @@ _ERRORS: Final[dict[type[errors.ServiceError], Problem]] = {
         422, "idempotency-mismatch", "The key was used for another request", "Send a new Idempotency-Key."
     ),
     errors.JobNotFound: Problem(404, "job-not-found", "There is no such job", "Check the id."),
+    errors.TitleNotFound: Problem(
+        404, "title-not-found", "There is no such title", "Check the id; a title just added is known within a minute."
+    ),
+    errors.CursorExpired: Problem(
+        410, "cursor-expired", "The list is no longer kept", "Ask for the first page again, with `cursor=*`."
+    ),
     errors.ResultsNotReady: Problem(
         409, "results-not-ready", "The job is not finished", "Poll the job, and ask again when it is completed."
     ),

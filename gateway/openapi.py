@@ -23,6 +23,7 @@ Whatever goes wrong is a problem document (RFC 9457): decide by its `type`. More
 over those that you do not know. docs/INTEGRATION.md explains everything at length."""
 _TAGS: Final = {
     "Recommendations": "What to show to whom.",
+    "Titles": "What is like a title, and what is popular.",
     "Jobs": "Many users' recommendations, made while you wait for something else.",
     "Problems": "What the problems mean.",
     "Health": "For probes and for people who run the service.",

@@ -38,6 +38,11 @@ def ndjson_response(documents: Iterable[Iterable[Any]]) -> Response:
     return Response(lines(), content_type=NDJSON)
 
 
+def prefers_ndjson(request: Request) -> bool:
+    """Whether the caller would rather have lines than one document."""
+    return request.accept_mimetypes.best_match([JSON, NDJSON]) == NDJSON
+
+
 def bound_client(request: Request, seconds: float) -> None:
     """Wait no longer than this for the client to send or take the next piece: it holds one of few threads.
 

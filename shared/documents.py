@@ -104,8 +104,32 @@ class ProblemKindDocument(TypedDict):
     advice: Annotated[str, Field(description="what to do about it")]
 
 
-class RecommendationDocument(TypedDict):
-    """A title, and why it is here."""
+class CauseDocument(TypedDict):
+    """A title of the user's own history, and what the recommended title owes to it."""
+
+    media_id: MediaId
+    title: Annotated[str | None, Field(examples=["Top Gun"])]
+    interaction: Annotated[str, WithJsonSchema({"type": "string", "enum": ["LIKE", "WATCH"]})]
+    share: Annotated[Score, Field(description="of collaborative_score")]
+
+
+class ReasonDocument(TypedDict):
+    """Why a title is recommended."""
+
+    text: Annotated[str, Field(description="one plain sentence", examples=["Because you liked Top Gun"])]
+    genres: Annotated[list[str], Field(description="genres of the title that the user prefers")]
+    history: Annotated[list[CauseDocument], Field(max_length=3, description="the largest share first")]
+    history_rest: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="what is owed to the rest of the history; with it the shares add up to collaborative_score",
+        ),
+    ]
+
+
+class RecommendationDocument(TypedDict, total=False):
+    """A title, and why it is here. Every field is there, unless `fields` or `explain` leave it out."""
 
     media_id: MediaId
     title: Annotated[str | None, Field(examples=["Hunt for Red October, The"])]
@@ -114,32 +138,46 @@ class RecommendationDocument(TypedDict):
     media_type: Annotated[str | None, Field(examples=["MOVIE"])]
     cover_url: Annotated[str | None, Field(examples=[None])]
     genres: Annotated[list[str], Field(examples=[["Action", "Adventure", "Thriller"]])]
-    score: Annotated[Score, Field(description="what the list is ordered by")]
+    score: Annotated[Score, Field(description="what the list is ordered by, unless variety is asked for")]
     content_score: Annotated[Score, Field(description="matching genres / the user's genres")]
     collaborative_score: Annotated[Score, Field(description="how near it is to what the user liked and watched")]
     source: Annotated[str, WithJsonSchema({"type": "string", "enum": list(Source)})]
+    reason: ReasonDocument
 
 
-class PageDocument(TypedDict):
-    """A part of one user's list."""
+class ListDocument(TypedDict):
+    """A part of a list."""
 
-    user_id: UserId
     recommendations: Annotated[list[RecommendationDocument], Field(description="best first")]
     count: Annotated[int, Field(ge=0, description="titles on this page", examples=[1])]
     limit: Annotated[int, Field(examples=[1])]
     offset: Annotated[int, Field(examples=[0])]
+    next_cursor: Annotated[str | None, Field(description="the next page's, where one was asked for", examples=[None])]
+    exhausted: Annotated[bool, Field(description="the catalogue has no more titles for this list", examples=[False])]
     strategy: Annotated[str, WithJsonSchema({"type": "string", "enum": list(Strategy)})]
     model_version: Annotated[
         str | None, Field(description="null before the first training", examples=["20261122T201626Z-4eaa6e9c"])
     ]
     cached: Annotated[bool, Field(description="the list is a kept one", examples=[False])]
-    degraded: Annotated[bool, Field(description="a database was down: the list was made without it", examples=[False])]
+    degraded: Annotated[bool, Field(description="something was down: the list was made without it", examples=[False])]
+
+
+class UserPageDocument(ListDocument):
+    """A part of one user's list."""
+
+    user_id: UserId
+
+
+class SimilarDocument(ListDocument):
+    """A part of the list of titles like one."""
+
+    media_id: MediaId
 
 
 class BatchDocument(TypedDict):
     """The pages of a few users."""
 
-    results: Annotated[dict[str, PageDocument], Field(description="by user, in the order given")]
+    results: Annotated[dict[str, UserPageDocument], Field(description="by user, in the order given")]
     total_users: Users
 
 
@@ -147,7 +185,7 @@ class ResultsDocument(TypedDict):
     """A part of a job's results."""
 
     job_id: JobId
-    results: list[PageDocument]
+    results: list[UserPageDocument]
     count: Users
     next_cursor: Cursor
 

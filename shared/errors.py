@@ -5,6 +5,8 @@ ServiceError
 ├── InvalidRequest            the caller sent something the contract refuses; names the fields
 │   └── IdempotencyMismatch   the same Idempotency-Key with another request
 ├── JobNotFound               no such job
+├── TitleNotFound             no such title in the catalogue
+├── CursorExpired             the list that a cursor goes on with is no longer kept
 ├── ResultsNotReady           the job has no results yet
 ├── ResultsExpired            the job's results were kept for their time and are gone
 ├── ResultsNeverCame          the job ended without results (failed, cancelled or rejected)
@@ -64,6 +66,14 @@ class IdempotencyMismatch(InvalidRequest):
 
 class JobNotFound(ServiceError):
     """No such job, or it was cleaned away."""
+
+
+class TitleNotFound(ServiceError):
+    """No such title, or it is deleted, or it has been there for less than a refresh of the catalogue."""
+
+
+class CursorExpired(ServiceError):
+    """The list that a cursor goes on with is no longer kept; the first page has to be asked for again."""
 
 
 class ResultsNotReady(ServiceError):

@@ -10,8 +10,11 @@ from uuid import UUID
 
 from shared.errors import ResultsExpired, ResultsNeverCame, ResultsNotReady
 from shared.job_states import WITH_RESULTS, ChunkRef, ChunkState, Job
+from shared.list_name import ListName
 from shared.media import Page
-from shared.recommender import Ranking, Recommender
+from shared.options import Asked
+from shared.pages import Pages, Ranking
+from shared.recommender import Recommender
 from shared.repositories.chunks import ChunkRepository
 from shared.repositories.jobs import JobRepository
 from shared.results import ChunkResult, ResultStore
@@ -32,6 +35,15 @@ class Position:
 
 
 @dataclass(frozen=True)
+class UserPage:
+    """A user's titles, and which of their fields are shown; none named: all."""
+
+    user_id: UUID
+    page: Page
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Failure:
     """A user who could not be done, and why."""
 
@@ -43,22 +55,31 @@ class JobResults:
     """Makes and reads results."""
 
     def __init__(
-        self, *, jobs: JobRepository, chunks: ChunkRepository, recommender: Recommender, store: ResultStore
+        self,
+        *,
+        jobs: JobRepository,
+        chunks: ChunkRepository,
+        recommender: Recommender,
+        store: ResultStore,
+        pages: Pages,
     ) -> None:
         self._jobs = jobs
         self._chunks = chunks
         self._recommender = recommender
         self._store = store
+        self._rendering = pages
 
-    def make(self, ref: ChunkRef, attempt: int, user_ids: Sequence[UUID], limit: int) -> ChunkResult:
+    def make(self, ref: ChunkRef, attempt: int, user_ids: Sequence[UUID], limit: int, asked: Asked) -> ChunkResult:
         """Compute a chunk's result and keep it as this attempt's: what a worker that came too late wrote is never
         read. Raises DatabaseUnavailable when anything it needs can't be read."""
-        lists, version = self._recommender.rank_chunk(user_ids)
-        result = ChunkResult(version, [ranked[:limit] for ranked in lists])
+        lists, version = self._recommender.rank_chunk(
+            user_ids, limit=limit, options=asked.options, explain=asked.view.reasons
+        )
+        result = ChunkResult(version, lists)
         self._store.put(ref, attempt, result)
         return result
 
-    def page(self, job_id: UUID, start: Position, most: int) -> tuple[list[Page], Position | None]:
+    def page(self, job_id: UUID, start: Position, most: int) -> tuple[list[UserPage], Position | None]:
         """Up to `most` users' pages from `start` on, and where to go on, None at the end.
 
         Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable.
@@ -80,7 +101,7 @@ class JobResults:
 
         return _cut(self._chunks.numbers(job_id, ChunkState.DEAD, start=start.chunk_no), start, most, part_of)
 
-    def stream(self, job_id: UUID) -> Iterator[list[Page]]:
+    def stream(self, job_id: UUID) -> Iterator[list[UserPage]]:
         """Every user's page, a chunk at a time, so that memory stays flat.
 
         Raises JobNotFound, ResultsNotReady, ResultsExpired, ResultsNeverCame, DatabaseUnavailable, all but the last
@@ -106,7 +127,7 @@ class JobResults:
             raise ResultsExpired(f"the results of job {job_id} were kept until {job.expires_at:%Y-%m-%d %H:%M:%SZ}")
         return job
 
-    def _pages(self, job: Job, number: int, part: slice, *, bulk: bool) -> tuple[list[Page], int]:
+    def _pages(self, job: Job, number: int, part: slice, *, bulk: bool) -> tuple[list[UserPage], int]:
         """The pages of a part of a chunk, and how many users the whole chunk has. bulk: reading titles may take as long
         as a chunk's queries, else as a request's."""
         ref = ChunkRef(job.job_id, number)
@@ -114,13 +135,18 @@ class JobResults:
         result = self._store.get(ref, chunk.attempt)
         if result is None or len(result.lists) != len(chunk.user_ids):
             _log.info("result of chunk %s of job %s is lost and computed again", number, job.job_id)
-            result = self.make(ref, chunk.attempt, chunk.user_ids, job.limit)
+            result = self.make(ref, chunk.attempt, chunk.user_ids, job.limit, job.asked)
+        names = [ListName.of_user(user_id, job.asked.options) for user_id in chunk.user_ids[part]]
         rankings = {
-            user_id: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
-            for user_id, ranked in zip(chunk.user_ids[part], result.lists[part], strict=True)
+            name: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
+            for name, ranked in zip(names, result.lists[part], strict=True)
         }
-        pages = self._recommender.render(rankings, limit=job.limit, offset=0, bulk=bulk)
-        return list(pages.values()), len(chunk.user_ids)
+        pages = self._rendering.render(rankings, limit=job.limit, explain=job.asked.view.reasons, bulk=bulk)
+        found = [
+            UserPage(user_id, pages[name], job.asked.view.fields)
+            for user_id, name in zip(chunk.user_ids[part], names, strict=True)
+        ]
+        return found, len(chunk.user_ids)
 
 
 def _cut(

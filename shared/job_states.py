@@ -26,6 +26,7 @@ from typing import Final
 from uuid import UUID
 
 from shared.errors import FieldProblem
+from shared.options import NOTHING, Asked
 
 
 class JobState(StrEnum):
@@ -88,6 +89,7 @@ class Order:
     limit: int  # titles per user
     deadline: datetime | None = None  # aware; later it need not be done any more
     announce: Announce = Announce()
+    asked: Asked = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Job:
     done: int  # users of done chunks
     failed: int  # users of dead chunks
     fingerprint: bytes
+    asked: Asked  # of each user's list
     problem: JobProblem | None
     created_at: datetime
     started_at: datetime | None
@@ -140,3 +143,4 @@ class Claim:
     attempt: int
     user_ids: tuple[UUID, ...]
     limit: int
+    asked: Asked

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, IdempotencyMismatch, InvalidRequest, SlowStatement
 from shared.job_results import JobResults
 from shared.job_states import Announce, ChunkRef, Claim, Job, JobProblem, JobProblemKind, Order
+from shared.options import NOTHING
 from shared.publishing import Publishing
 from shared.repositories.chunks import ChunkRepository
 from shared.repositories.jobs import JobRepository
@@ -126,7 +127,7 @@ class Jobs:
         if claim is None:
             return False
         try:
-            self._results.make(ref, claim.attempt, claim.user_ids, claim.limit)
+            self._results.make(ref, claim.attempt, claim.user_ids, claim.limit, claim.asked)
         except SlowStatement as error:  # perhaps these users' own fault
             self._give_back(claim, str(error), failed=True, until=until)
             return False
@@ -180,4 +181,6 @@ class Jobs:
 def _fingerprint(order: Order) -> bytes:
     """SHA-256 of what was asked for."""
     about = [order.limit, str(order.deadline), order.announce.reply_to, order.announce.callback_url]
+    if order.asked != NOTHING:  # as before there was anything to ask: a request sent again finds its job
+        about.append(order.asked.to_json())
     return hashlib.sha256(json.dumps(about).encode() + b"".join([user.bytes for user in order.user_ids])).digest()

@@ -31,6 +31,8 @@ class Source(StrEnum):
     HYBRID = "hybrid"  # a neighbour of the history, ranked with the genres
     CONTENT = "content"  # matching genres
     POPULAR = "popular"  # liked by many
+    EXPLORATION = "exploration"  # nobody has liked it yet
+    TRENDING = "trending"  # liked by many in the time asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,26 @@ class Title:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """A title of the user's history, and what another title's collaborative score owes to it."""
+
+    media_id: UUID
+    title: str | None
+    kind: Kind
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a title is in a list. The shares of `history` and `rest` add up to the collaborative score."""
+
+    text: str  # one plain sentence
+    genres: tuple[str, ...]  # that matched, as the title has them
+    history: tuple[Cause, ...]  # the largest share first
+    rest: float  # what is owed to the rest of the history
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """A title and why it is here. Scores are in [0, 1]."""
 
@@ -55,22 +77,25 @@ class Recommendation:
     content_score: float
     collaborative_score: float
     source: Source
+    reason: Reason | None  # None where none was asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of one user's list, with how it came about."""
+    """A part of a list, with how it came about."""
 
-    user_id: UUID
     recommendations: tuple[Recommendation, ...]
     limit: int
     offset: int
+    next_cursor: str | None
+    exhausted: bool  # the catalogue has no more titles for this list
     strategy: Strategy
     model_version: str | None
     cached: bool
     degraded: bool
 
 
-def genre_key(name: str | None) -> str | None:
-    """A genre's name as it is compared: case and surplus blanks do not count. None for a name that says nothing."""
+def name_key(name: str | None) -> str | None:
+    """The name of a genre or a media type as it is compared: case and surplus blanks do not count. None for a name that
+    says nothing."""
     return " ".join(name.split()).casefold() or None if name else None

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from shared.cache import ListCache
 from shared.callbacks import CallbackPolicy
 from shared.databases import Bounds, Database
+from shared.discovery import Discovery
 from shared.errors import DatabaseUnavailable
 from shared.job_results import JobResults
 from shared.jobs import JobPolicy, Jobs
+from shared.lists import Lists
 from shared.model_settings import ModelSettings
 from shared.model_store import ModelStore
+from shared.pages import Pages
+from shared.pins import Pins
 from shared.publishing import Publish, Publishing
 from shared.recommender import Recommender
 from shared.redis_store import RedisStore
@@ -30,7 +34,11 @@ from shared.scorer import Weights
 from shared.settings import Settings
 from shared.strengths import Strengths
 from shared.titles import Titles
+from shared.trends import Times, Trends
 from shared.upkeep import Upkeep
+
+_TRENDS_SECONDS = 600.0  # how long what is popular in a window of time is kept
+_SLOW_TRENDS_SECONDS = 60.0  # before a count that was too slow is tried again
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ class Parts:
     models: ModelStore
     refresher: Refresher
     recommender: Recommender
+    discovery: Discovery
     ledger: Ledger
     workers: WorkerRepository
     results: JobResults
@@ -109,15 +118,37 @@ class Parts:
             ),
             popularity_half_life_days=settings.popularity_half_life_days,
         )
+        pages = Pages(Titles(catalog, redis))
+        lists = Lists(
+            ListCache(redis, life_seconds=settings.cache_seconds),
+            Pins(redis, life_seconds=settings.cursor_seconds),
+            pages,
+        )
+        weights, strengths = weights_of(settings), Strengths.from_settings(settings)
         recommender = Recommender(
             users=UserRepository(databases.user),
-            titles=Titles(catalog, redis),
             engagement=engagement,
-            cache=ListCache(redis, life_seconds=settings.cache_seconds),
+            lists=lists,
             snapshot=refresher.current,
-            weights=weights_of(settings),
-            strengths=Strengths.from_settings(settings),
+            weights=weights,
+            strengths=strengths,
             history_length=settings.history_length,
+        )
+        discovery = Discovery(
+            lists=lists,
+            trends=Trends(
+                engagement,
+                redis,
+                Times(
+                    life=_TRENDS_SECONDS,
+                    wait=settings.database_statement_seconds,
+                    pause=settings.retry_pause_seconds,
+                    slow_pause=_SLOW_TRENDS_SECONDS,
+                ),
+            ),
+            snapshot=refresher.current,
+            weights=weights,
+            strengths=strengths,
         )
         ledger = Ledger(databases.jobs, result_seconds=settings.result_seconds)
         jobs, chunks = JobRepository(ledger), ChunkRepository(ledger)
@@ -135,6 +166,7 @@ class Parts:
             chunks=chunks,
             recommender=recommender,
             store=ResultStore(redis, life_seconds=settings.result_seconds),
+            pages=pages,
         )
         return cls(
             settings=settings,
@@ -143,6 +175,7 @@ class Parts:
             models=models,
             refresher=refresher,
             recommender=recommender,
+            discovery=discovery,
             ledger=ledger,
             workers=workers,
             results=results,

@@ -1,9 +1,9 @@
 """From what is known of users to their ranked titles. Pure numpy and scipy: no I/O, no clock, no logging.
 
-Terms: a *candidate* is a title of the catalogue that the user has not seen. Content = matching genres / the user's
-genres. Collaborative = sum over the user's history of its weight (shared/strengths.py) times the neighbour's (S, see
-shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hybrid = w * content + (1 - w) *
-collaborative; a component with nothing to say gives its weight to the other.
+Terms: a *candidate* is a title of the catalogue that passes the filters and that the user has not seen. Content =
+matching genres / the user's genres. Collaborative = sum over the user's history of its weight (shared/strengths.py)
+times the neighbour's (S, see shared/model.py), scaled over the pool so that the best is 1 and the last 0. Hybrid =
+w * content + (1 - w) * collaborative; a component with nothing to say gives its weight to the other.
 
 Retrieve, then rank: candidates come in the order of their collaborative score, topped up by matching genres, then by
 popularity. The first `pool` of them are ranked by the hybrid, together with a few titles that nobody has liked yet and
@@ -14,20 +14,23 @@ What the history speaks against (a negative score: neighbours of a dislike) come
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from shared.arranging import Floats, Scored, arrange, candidates, draw
+from shared.contributions import causes
+from shared.filters import passing
 from shared.ids import IndexArray
 from shared.media import Source, Strategy
+from shared.options import PLAIN, ListOptions, Variety
 from shared.ranked_list import SOURCE_CODE, STEPS, RankedList
 from shared.snapshot import Snapshot
+from shared.taste import Taste
 
 _BLOCK = 64  # users whose raw scores are held at once; bounds memory to about 64 x titles entries
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,6 @@ class Weights:
     pool: int = 30
     depth: int = 200
     new: int = 1  # titles that the model does not know, ranked with the pool
-
-
-@dataclass(frozen=True)
-class Taste:
-    """What is known of one user, in the terms of a snapshot."""
-
-    genres: frozenset[str]  # genre keys
-    history: IndexArray  # (h,), model indices of the titles that say something, rising, distinct
-    weights: NDArray[np.float32]  # (h,), how much each counts; below zero for a dislike
-    seen: IndexArray  # catalogue indices of every title with any interaction
 
 
 def collaborative_scores(tastes: Sequence[Taste], snapshot: Snapshot) -> sparse.csr_array:
@@ -68,54 +61,127 @@ def collaborative_scores(tastes: Sequence[Taste], snapshot: Snapshot) -> sparse.
     return scores
 
 
-def rank(tastes: Sequence[Taste], snapshot: Snapshot, weights: Weights) -> list[RankedList]:
-    """Each user's titles, best first, at most `weights.depth` of them."""
-    return list(_rank(tastes, snapshot, weights))
+def rank(
+    tastes: Sequence[Taste],
+    snapshot: Snapshot,
+    weights: Weights,
+    options: ListOptions = PLAIN,
+    *,
+    explained: int = 0,
+) -> list[RankedList]:
+    """Each user's titles, best first, at most `weights.depth` of them; with what the first `explained` of them are
+    owed to."""
+    return list(_rank(tastes, snapshot, weights, options, explained))
 
 
-def _rank(tastes: Sequence[Taste], snapshot: Snapshot, weights: Weights) -> Iterator[RankedList]:
-    taken = np.zeros(len(snapshot.catalogue), dtype=np.bool_)  # seen, or already in the list; clean between users
+def rank_popular(
+    popularity: NDArray[np.float32], snapshot: Snapshot, weights: Weights, options: ListOptions = PLAIN
+) -> RankedList:
+    """The most popular titles, without those that nobody likes, at most `weights.depth` of them.
+
+    popularity: (n,), of the catalogue's titles, not negative.
+    """
+    eligible = passing(options.filters, snapshot.catalogue)
+    exploring = draw(snapshot.new[eligible[snapshot.new]], snapshot, options.variety, weights.depth, b"")
+    titles = np.flatnonzero(eligible & (popularity > 0))
+    titles = titles[np.argsort(-popularity[titles], kind="stable")]
+    titles = titles[: candidates(options.variety, weights.depth)]
+    both = np.concatenate([titles, exploring])
+    scored = Scored(
+        titles=both,
+        scores=popularity[both] / (popularity.max(initial=0) or 1.0),
+        content=np.zeros(len(both)),
+        collaborative=np.zeros(len(both)),
+        sources=_sources([(Source.TRENDING, titles), (Source.EXPLORATION, exploring)]),
+    )
+    task = _Task(snapshot, weights, options.variety, explained=0)
+    arranged = task.arrange(scored.part(slice(len(titles))), scored.part(slice(len(titles), None)), 0)
+    return task.ranked_list(arranged, Strategy.POPULAR, Taste.of_nobody())
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the lists of one call have in common."""
+
+    snapshot: Snapshot
+    weights: Weights
+    variety: Variety
+    explained: int
+
+    def arrange(self, listed: Scored, exploring: Scored, last: int) -> Scored:
+        return arrange(listed, exploring, last, self.variety, self.weights.depth, self.snapshot, self.weights.content)
+
+    def ranked_list(self, scored: Scored, strategy: Strategy, taste: Taste) -> RankedList:
+        collaborative = _steps(scored.collaborative)
+        return RankedList(
+            strategy=strategy,
+            titles=self.snapshot.catalogue.index.ids[scored.titles],
+            scores=_steps(scored.scores),
+            content=_steps(scored.content),
+            collaborative=collaborative,
+            sources=scored.sources,
+            causes=causes(taste, scored.titles, collaborative, self.snapshot, self.explained),
+            genres=taste.genres & self.snapshot.catalogue.genre_bits.keys(),
+            exhausted=len(scored) < self.weights.depth,
+        )
+
+
+def _rank(
+    tastes: Sequence[Taste], snapshot: Snapshot, weights: Weights, options: ListOptions, explained: int
+) -> Iterator[RankedList]:
+    task = _Task(snapshot, weights, options.variety, explained)
+    closed = ~passing(options.filters, snapshot.catalogue)
+    taken = closed.copy()  # filtered out, seen, or already in the list; like `closed` between users
     for start in range(0, len(tastes), _BLOCK):
         block = tastes[start : start + _BLOCK]
         raw = collaborative_scores(block, snapshot)
         for row, taste in enumerate(block):
             entries = slice(raw.indptr[row], raw.indptr[row + 1])
-            places = snapshot.catalogue_place[raw.indices[entries]] if snapshot.model else np.empty(0, np.int64)
-            yield _rank_one(taste, places, raw.data[entries], snapshot, weights, taken)
+            places = snapshot.catalogue_place[raw.indices[entries]] if snapshot.model else _NONE
+            hidden = taste.disliked if options.filters.include_seen else taste.seen
+            taken[hidden] = True
+            ranked, noted = _rank_one(taste, places, raw.data[entries], task, taken)
+            yield ranked
+            for titles in (hidden, *noted):
+                taken[titles] = closed[titles]
 
 
 def _rank_one(
-    taste: Taste,
-    places: IndexArray,
-    raw: NDArray[np.float32],
-    snapshot: Snapshot,
-    weights: Weights,
-    taken: NDArray[np.bool_],
-) -> RankedList:
-    """One user's list. places: (k,) catalogue index (or -1) of the titles scored, raw: (k,) their scores."""
-    catalogue = snapshot.catalogue
+    taste: Taste, places: IndexArray, raw: NDArray[np.float32], task: _Task, taken: NDArray[np.bool_]
+) -> tuple[RankedList, list[IndexArray]]:
+    """One user's list, and the titles that were noted as taken. places: (k,) catalogue index (or -1) of the titles
+    scored, raw: (k,) their scores."""
+    snapshot, weights, catalogue = task.snapshot, task.weights, task.snapshot.catalogue
     mask = catalogue.mask(taste.genres)
     has_content = bool(mask.any())
+    depth = candidates(task.variety, weights.depth)
 
-    taken[taste.seen] = True
     known = places >= 0
     known[known] = ~taken[places[known]]
     places, raw = places[known], raw[known]
+    exploring = draw(snapshot.new[~taken[snapshot.new]], snapshot, task.variety, weights.depth, taste.user)
     against = places[raw < 0]
-    neighbours, best = _best(places[raw > 0], raw[raw > 0], weights.depth)
+    neighbours, best = _best(places[raw > 0], raw[raw > 0], depth)
     new = _new(snapshot, mask, taken, weights.new) if has_content and len(neighbours) else _NONE
-    neighbours, best = neighbours[: weights.depth - len(new)], best[: weights.depth - len(new)]
+    neighbours, best = neighbours[: depth - len(new)], best[: depth - len(new)]
     taken[neighbours] = taken[new] = taken[against] = True
-    space = weights.depth - len(neighbours) - len(new)
+    space = depth - len(neighbours) - len(new)
     matching = _matching(snapshot, mask, taken, space) if has_content else _NONE
     taken[matching] = True
     popular = _untaken(taken, space - len(matching))
-    taken[taste.seen] = taken[neighbours] = taken[new] = taken[against] = taken[matching] = False
     last, _ = _best(against, raw[raw < 0], space - len(matching) - len(popular))
 
     head, tail = neighbours[: weights.pool], neighbours[weights.pool :]
-    parts = [head, new, tail, matching, popular, last]
-    titles = np.concatenate(parts)
+    parts = [
+        (Source.HYBRID, head),
+        (Source.CONTENT, new),
+        (Source.HYBRID, tail),
+        (Source.CONTENT, matching),
+        (Source.POPULAR, popular),
+        (Source.POPULAR, last),
+        (Source.EXPLORATION, exploring),
+    ]
+    titles = np.concatenate([part for _, part in parts])
     scaled = _scale(best, in_pool=weights.pool, short=len(neighbours) < weights.pool)
     collaborative = np.zeros(len(titles))
     collaborative[: len(head)] = scaled[: len(head)]
@@ -123,26 +189,24 @@ def _rank_one(
     content = catalogue.matches(mask, titles) / max(1, len(taste.genres))
     strategy = _strategy(has_content=has_content, has_collaborative=len(neighbours) > 0)
     scores = _hybrid(strategy, content, collaborative, catalogue.popularity[titles], weights)
-    sources = np.repeat(np.array([SOURCE_CODE[source] for source in _SOURCES], np.uint8), [len(part) for part in parts])
+    scored = Scored(titles, scores, content, collaborative, _sources(parts))
 
-    order = np.arange(len(titles))
+    order = np.arange(len(titles) - len(exploring))
     # Neither genres nor popularity mend what the history speaks against.
-    pool = min(weights.pool + len(new), len(titles) - len(last))
+    pool = min(weights.pool + len(new), len(order) - len(last))
     order[:pool] = np.argsort(-scores[:pool], kind="stable")
-    return RankedList(
-        strategy=strategy,
-        titles=catalogue.index.ids[titles[order]],
-        # Behind the pool the order is not the hybrid's: a score there is held down to the one before it.
-        scores=_steps(np.minimum.accumulate(scores[order])),
-        content=_steps(content[order]),
-        collaborative=_steps(collaborative[order]),
-        sources=sources[order],
-    )
+    # Behind the pool the order is not the hybrid's: a score there is held down to the one before it.
+    listed = replace(scored.part(order), scores=np.minimum.accumulate(scores[order]))
+    arranged = task.arrange(listed, scored.part(slice(len(order), None)), len(last))
+    return task.ranked_list(arranged, strategy, taste), [neighbours, new, against, matching]
+
+
+def _sources(parts: Sequence[tuple[Source, IndexArray]]) -> NDArray[np.uint8]:
+    """Where each title of these parts, end to end, came from."""
+    return np.repeat(np.array([SOURCE_CODE[source] for source, _ in parts], np.uint8), [len(part) for _, part in parts])
 
 
 _NONE: IndexArray = np.empty(0, dtype=np.int64)
-# Of the parts of a list, in the order they are put together.
-_SOURCES = (Source.HYBRID, Source.CONTENT, Source.HYBRID, Source.CONTENT, Source.POPULAR, Source.POPULAR)
 
 
 def _best(titles: IndexArray, raw: NDArray[np.float32], most: int) -> tuple[IndexArray, NDArray[np.float32]]:

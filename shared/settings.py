@@ -115,6 +115,9 @@ class Settings(ModelSettings):
     # Redis.
     redis_timeout_seconds: float = Field(0.5, gt=0, le=10, description="longest wait for Redis to connect or answer")
     cache_seconds: int = Field(600, ge=1, le=86_400, description="life of a user's cached list; 300-900 is usual")
+    cursor_seconds: int = Field(
+        1800, ge=1, le=86_400, description="how long a list is kept for those who page through it by cursor"
+    )
     result_seconds: int = Field(86_400, ge=60, le=2_592_000, description="life of a finished job's results")
 
     # What is down is tried again after this pause; until then it is passed over at once.

@@ -19,19 +19,19 @@ class Snapshot:
     catalogue: Catalogue
     model: Model | None
     catalogue_place: NDArray[np.int64]  # (m,): a model title's index in the catalogue, -1 when it may not be shown
-    new: IndexArray  # (k,): catalogue indices of titles the model does not know, latest release first
+    model_place: NDArray[np.int64]  # (n,): a catalogue title's index in the model, -1 when the model does not know it
+    new: IndexArray  # (k,): catalogue indices of titles that nobody has liked yet, latest release first
     new_genres: NDArray[np.uint64]  # (k, w): their genres
 
     @classmethod
     def join(cls, catalogue: Catalogue, model: Model | None) -> Snapshot:
-        """Bring a catalogue and a model together."""
+        """Bring a catalogue and a model together. Titles that were liked after training are new until the next."""
         place = catalogue.index.find(model.titles.ids) if model else np.empty(0, dtype=np.int64)
-        if model is None:
-            new = np.empty(0, dtype=np.int64)
-        else:
-            unknown = np.flatnonzero(model.titles.find(catalogue.index.ids) < 0)
-            new = unknown[np.argsort(-catalogue.years[unknown], kind="stable")]
-        return cls(catalogue, model, place, new, catalogue.genres[new])
+        none = np.full(len(catalogue), -1, dtype=np.int64)
+        model_place = model.titles.find(catalogue.index.ids) if model else none
+        unknown = np.flatnonzero(model_place < 0 if model else catalogue.popularity == 0)
+        new = unknown[np.argsort(-catalogue.years[unknown], kind="stable")]
+        return cls(catalogue, model, place, model_place, new, catalogue.genres[new])
 
     @property
     def model_version(self) -> str | None:

@@ -1,4 +1,4 @@
-"""From what the databases say of users to what the scorer needs: genres, weighed history, and what was seen."""
+"""From what the databases or a caller say to what the scorer needs: genres, weighed history, and what was seen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from uuid import UUID
 
 import numpy as np
 
-from shared.ids import to_uuids
+from shared.ids import pack_ids, to_uuids
 from shared.interactions import InteractionRows, settle
-from shared.scorer import Taste
+from shared.media import Kind
 from shared.snapshot import Snapshot
 from shared.strengths import Strengths, TimeLine
-
-_NONE = np.empty(0, dtype=np.int64)
-_WEIGHTLESS = np.empty(0, dtype=np.float32)
+from shared.taste import Taste
 
 
 def tastes(
@@ -31,7 +29,7 @@ def tastes(
     history: the users' interactions in any order; None when it could not be read. most: newest opinions kept.
     """
     if history is None or not len(history):
-        return [Taste(genres.get(user_id, frozenset()), _NONE, _WEIGHTLESS, _NONE) for user_id in user_ids]
+        return [Taste.of_nobody(genres.get(user_id, frozenset()), user_id.bytes) for user_id in user_ids]
     ids, users = np.unique(history.users, return_inverse=True)
     titles, columns = np.unique(history.titles, return_inverse=True)
     pairs = settle(users, columns, history)
@@ -55,17 +53,63 @@ def tastes(
     place = {user_id: i for i, user_id in enumerate(to_uuids(ids))}
     found = []
     for user_id in user_ids:
+        wanted = genres.get(user_id, frozenset())
         i = place.get(user_id)
         if i is None:
-            found.append(Taste(genres.get(user_id, frozenset()), _NONE, _WEIGHTLESS, _NONE))
+            found.append(Taste.of_nobody(wanted, user_id.bytes))
             continue
-        of_user, of_history = in_catalogue[seen[i] : seen[i + 1]], slice(liked[i], liked[i + 1])
+        of_user, of_history = slice(seen[i], seen[i + 1]), slice(liked[i], liked[i + 1])
+        shown = in_catalogue[of_user]
         found.append(
             Taste(
-                genres.get(user_id, frozenset()),
-                in_model[scored[of_history]],
-                weights[of_history],
-                of_user[of_user >= 0],
+                genres=wanted,
+                history=in_model[scored[of_history]],
+                weights=weights[of_history],
+                kinds=pairs.kinds[scored[of_history]],
+                seen=shown[shown >= 0],
+                disliked=shown[(shown >= 0) & (pairs.kinds[of_user] == Kind.DISLIKE)],
+                user=user_id.bytes,
             )
         )
     return found
+
+
+def taste_of_profile(
+    genres: frozenset[str],
+    liked: Sequence[UUID],
+    disliked: Sequence[UUID],
+    snapshot: Snapshot,
+    *,
+    strengths: Strengths,
+) -> Taste:
+    """What somebody says of themselves, all of it now; a title that is in both lists is disliked."""
+    kinds = dict.fromkeys(liked, Kind.LIKE) | dict.fromkeys(disliked, Kind.DISLIKE)
+    titles = pack_ids(kinds)
+    kind = np.array(list(kinds.values()), dtype=np.int8)
+    strength = strengths.of(kind, np.full(len(kind), np.nan, dtype=np.float32))
+    in_catalogue = snapshot.catalogue.index.find(titles)
+    in_model = snapshot.model.titles.find(titles) if snapshot.model else np.full(len(titles), -1, dtype=np.int64)
+    scored = np.flatnonzero((in_model >= 0) & (strength != 0))
+    scored = scored[np.argsort(in_model[scored])]
+    return Taste(
+        genres=genres,
+        history=in_model[scored],
+        weights=strength[scored],
+        kinds=kind[scored],
+        seen=in_catalogue[in_catalogue >= 0],
+        disliked=in_catalogue[(in_catalogue >= 0) & (kind == Kind.DISLIKE)],
+    )
+
+
+def taste_for_title(title: int, snapshot: Snapshot) -> Taste:
+    """Of somebody who likes one title, by its catalogue index, and its genres: what they like is like it."""
+    place = snapshot.model_place[[title]]
+    known = place >= 0
+    return Taste(
+        genres=snapshot.catalogue.genres_of(title),
+        history=place[known],
+        weights=np.ones(int(known.sum()), dtype=np.float32),
+        kinds=np.full(int(known.sum()), Kind.LIKE, dtype=np.int8),
+        seen=np.array([title], dtype=np.int64),
+        disliked=np.empty(0, dtype=np.int64),
+    )

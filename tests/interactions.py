@@ -87,4 +87,4 @@ def platform(titles: IdArray, **known: object) -> Platform:
         "popularity_half_life_days": 365.0,
         "now": 10_000 * DAY,
     }
-    return Platform(titles=Listed.without_years(titles), **(settings | known))
+    return Platform(titles=Listed.ids_only(titles), **(settings | known))

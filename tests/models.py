@@ -9,14 +9,23 @@ from uuid import UUID
 import numpy as np
 from scipy import sparse
 
-from shared.ids import pack_ids
-from shared.model import Description, Evidence, Interval, Model, Trial
+from shared.ids import IdArray, IdIndex, pack_ids
+from shared.model import Description, Evidence, Interval, Manifest, Model, Trial
 from shared.model_store import ModelStore
 from worker.training.publishing import publish
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 NEIGHBOURS = np.array([[0, 2, 1], [2, 0, 0], [1, 0, 0]])
 DESCRIPTION = Description(estimator="test", parameters={"k": 2}, users=7, interactions=11)
+
+
+def model_of(neighbours: sparse.csr_array, titles: IdArray) -> Model:
+    """A model in memory, of titles in any order, that was never published."""
+    manifest = Manifest(
+        version="20240101T000000Z-00000000", created_at=NOW, titles=len(titles), neighbours=neighbours.nnz,
+        checksums={}, **DESCRIPTION.model_dump(),
+    )  # fmt: skip
+    return Model(IdIndex(titles), np.zeros(len(titles), dtype=np.float32), neighbours, manifest)
 
 
 def publish_small(store: ModelStore, *, at: datetime = NOW, **changes: Any) -> Model:

@@ -249,6 +249,18 @@ class Gateway:
         assert answer.status_code == 200, answer.text
         return answer.get_json()
 
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """What is there. Fails unless the answer is 200."""
+        answer = self.client.get(path, query_string=query)
+        assert answer.status_code == 200, answer.text
+        return answer.get_json()
+
+    def post(self, path: str, **body: Any) -> dict[str, Any]:
+        """What it answers at once. Fails unless that is 200."""
+        answer = self.client.post(path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.get_json()
+
     def titles(self, user: UUID, **query: Any) -> list[str | None]:
         """The names of a user's titles, best first."""
         return [r["title"] for r in self.page(user, **query)["recommendations"]]

@@ -28,7 +28,7 @@ from shared.contracts import (
     CallbackUrl,
     ChunkMessage,
     ReplyQueue,
-    parse,
+    parse_batch,
 )
 from shared.errors import (
     ConfigurationError,
@@ -43,6 +43,7 @@ from shared.errors import (
     TrainingBusy,
 )
 from shared.job_states import Announce, ChunkRef, Order
+from shared.parsing import parse
 from shared.parts import Parts
 from worker.guard.dead_letters import DeadLetters
 from worker.training.train import Training
@@ -119,8 +120,8 @@ def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:
     """Make a job of a message, if only a rejected one. Raises QueueFull, ShareExceeded, DatabaseUnavailable."""
     job_id = parse(Addressed, arguments).job_id
     try:
-        message = parse(BatchMessage, arguments, most_users=parts.settings.job_users)
-        order = Order(message.user_ids, message.limit, message.deadline, message.announce)
+        message = parse_batch(BatchMessage, arguments, most_users=parts.settings.job_users)
+        order = Order(message.user_ids, message.limit, message.deadline, message.announce, message.asked)
         parts.jobs.submit(order, job_id=job_id, caller=_PUBLISHERS)
     except IdempotencyMismatch as error:
         _log.warning("a message with the id of job %s is ignored: %s", job_id, error)

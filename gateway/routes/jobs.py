@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,10 +13,11 @@ from flask import Response, request, url_for
 from gateway import rendering
 from gateway.endpoint import Answer, Endpoints, Example, Link
 from shared import errors
-from shared.contracts import JobPath, ResultsQuery, job_document, page_document
-from shared.documents import FailuresDocument, JobDocument, PageDocument, ResultsDocument
+from shared.answers import job_document, user_document
+from shared.contracts import JobPath, ResultsQuery
+from shared.documents import FailuresDocument, JobDocument, ResultsDocument, UserPageDocument
 from shared.errors import FieldProblem, InvalidRequest
-from shared.job_results import POLL_SECONDS, JobResults, Position
+from shared.job_results import POLL_SECONDS, JobResults, Position, UserPage
 from shared.job_states import Job
 from shared.jobs import Jobs
 
@@ -65,7 +66,7 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
         "jobResults",
         Answer(
             "A part of the results; as NDJSON all of them, a user's page to a line.",
-            {rendering.JSON: ResultsDocument, rendering.NDJSON: PageDocument},
+            {rendering.JSON: ResultsDocument, rendering.NDJSON: UserPageDocument},
             links={"next": _next("jobResults")},
         ),
         path=JobPath,
@@ -79,13 +80,13 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
         In the order in which the users were given: pages, or one stream with `Accept: application/x-ndjson`, where
         `limit` and `cursor` do not count.
         """
-        if request.accept_mimetypes.best_match([rendering.JSON, rendering.NDJSON]) == rendering.NDJSON:
+        if rendering.prefers_ndjson(request):
             stream = job_results.stream(path.job_id)
-            return rendering.ndjson_response([page_document(page) for page in pages] for pages in stream)
+            return rendering.ndjson_response(_documents(pages) for pages in stream)
         pages, after = job_results.page(path.job_id, _position(part.cursor), part.limit)
         return {
             "job_id": str(path.job_id),
-            "results": [page_document(page) for page in pages],
+            "results": _documents(pages),
             "count": len(pages),
             "next_cursor": _cursor(after),
         }
@@ -113,6 +114,10 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
         }
 
     return api
+
+
+def _documents(pages: Sequence[UserPage]) -> list[dict[str, Any]]:
+    return [user_document(one.user_id, one.page, one.fields) for one in pages]
 
 
 def accepted(job: Job) -> Response:

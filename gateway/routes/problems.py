@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, WithJsonSchema
+from pydantic import WithJsonSchema
 from werkzeug.exceptions import NotFound
 
 from gateway.endpoint import PUBLIC, Answer, Endpoints
 from gateway.errors import PROBLEMS
 from gateway.rendering import JSON
 from shared.documents import ProblemKindDocument
+from shared.parsing import Contract
 
 
-class ProblemPath(BaseModel):
+class ProblemPath(Contract):
     """The problem in a path."""
 
     name: Annotated[str, WithJsonSchema({"type": "string", "enum": list(PROBLEMS)})]

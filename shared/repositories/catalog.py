@@ -11,7 +11,7 @@ import numpy as np
 from shared.catalogue import Listed
 from shared.databases import Database
 from shared.ids import IdArray, id_array
-from shared.media import Title, genre_key
+from shared.media import Title, name_key
 from shared.repositories import uuid_array
 
 _LISTED: Final = np.dtype([("id", "S16"), ("year", ">i4")])  # a title as `listed` gets it
@@ -25,16 +25,19 @@ class CatalogRepository:
 
     def listed(self) -> Listed:
         """Every title that is not deleted. Raises DatabaseUnavailable."""
-        [(packed,)] = self._database.fetch(
+        rows = self._database.fetch(
             """
-            SELECT string_agg(uuid_send(id) || int4send(coalesce(release_year, 0)::int), ''::bytea)
+            SELECT media_type, string_agg(uuid_send(id) || int4send(coalesce(release_year, 0)::int), ''::bytea)
               FROM medias
              WHERE deleted_at IS NULL
+             GROUP BY media_type
             """,
             bulk=True,
         )
-        titles = np.frombuffer(packed or b"", dtype=_LISTED)
-        return Listed(np.ascontiguousarray(titles["id"]), titles["year"].astype(np.int32))
+        found = [(media_type, np.frombuffer(packed, dtype=_LISTED)) for media_type, packed in rows]
+        return Listed.by_media_type(
+            [(media_type, np.ascontiguousarray(t["id"]), t["year"].astype(np.int32)) for media_type, t in found]
+        )
 
     def titles_by_genre(self) -> dict[str, IdArray]:
         """Genre name as stored -> the titles filed under it, known or not. Raises DatabaseUnavailable."""
@@ -72,5 +75,5 @@ class CatalogRepository:
 
 def _tidy(names: list[str | None] | None) -> tuple[str, ...]:
     """Genre names without blanks around them, each once whatever its case, in alphabetical order."""
-    tidy = {genre_key(name): " ".join(name.split()) for name in sorted(filter(None, names or ()))}
+    tidy = {name_key(name): " ".join(name.split()) for name in sorted(filter(None, names or ()))}
     return tuple(sorted(name for key, name in tidy.items() if key))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from shared.errors import JobNotFound
 from shared.job_states import OPEN, Chunk, ChunkRef, ChunkState, Claim, JobState
+from shared.options import Asked
 from shared.repositories.ledger import Ledger, Transaction
 
 ATTEMPTS: Final = 3  # failures, then a chunk is dead
@@ -35,7 +36,7 @@ class ChunkRepository:
                  WHERE chunk.job_id = %(job_id)s AND chunk.chunk_no = %(chunk_no)s
                    AND job.job_id = chunk.job_id AND job.deadline > clock_timestamp()
                    AND chunk.state IN ('waiting', 'queued')
-                RETURNING chunk.attempt, chunk.user_ids, job.title_limit
+                RETURNING chunk.attempt, chunk.user_ids, job.title_limit, job.asked
                 """,
                 job_id=ref.job_id,
                 chunk_no=ref.chunk_no,
@@ -49,8 +50,8 @@ class ChunkRepository:
                     "UPDATE jobs SET state = 'running', started_at = clock_timestamp() WHERE job_id = %(job_id)s",
                     job_id=ref.job_id,
                 )
-        [(attempt, user_ids, limit)] = rows
-        return Claim(ref=ref, attempt=attempt, user_ids=tuple(user_ids), limit=limit)
+        [(attempt, user_ids, limit, asked)] = rows
+        return Claim(ref=ref, attempt=attempt, user_ids=tuple(user_ids), limit=limit, asked=Asked.from_ledger(asked))
 
     def close(self, claim: Claim) -> bool:
         """Count a chunk as done. False, and nothing changed, when it is not this attempt's any more or the job has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -14,6 +15,7 @@ from shared.ids import id_array
 from shared.interactions import InteractionRows
 from shared.media import Kind
 from shared.repositories import uuid_array
+from shared.session import Parameters
 from shared.stall_guard import Sink
 
 # What a type means, as SQL. Case and blanks do not count; anything unknown is OTHER.
@@ -22,6 +24,7 @@ _KIND: Final = f"""
                             WHEN 'WATCH' THEN {Kind.WATCH} ELSE {Kind.OTHER} END::smallint
 """
 _TIME: Final = """coalesce("timestamp", '-infinity')::timestamp"""
+_NOW: Final = "(now() AT TIME ZONE 'UTC')"
 _VALUE: Final = "coalesce(interaction_value::double precision, 'NaN')"
 
 # One row as `histories` gets it: the fields' binary forms, end to end.
@@ -72,19 +75,47 @@ class EngagementRepository:
         watches a title counts 2^(-age / half-life), age being measured from the newest interaction that is not in the
         future; an unknown age is that of the oldest. Raises DatabaseUnavailable.
         """
+        return self._liked("true", "max(time)", {"half_life": half_life_days, "most": None}, bulk=True)
+
+    def trending(self, *, window_days: float | None, half_life_days: float | None, most: int) -> Popularity:
+        """The `most` titles that are liked or watched most in the days before now, by the database's clock.
+
+        Each user counts 2^(-age / half-life) towards a title, or 1 without a half-life; what users did in the window
+        settles what they think, whatever they did before. What is dated in the future has not happened yet. A missing
+        time is in no window; without a window it is that of the oldest interaction.
+
+        Within a request's bound: without an index on "timestamp" it reads the whole table, as it always does without a
+        window. Raises DatabaseUnavailable.
+        """
+        happened = f"""("timestamp" IS NULL OR "timestamp" <= {_NOW})"""
+        in_window = f""""timestamp" > {_NOW} - %(window)s * interval '1 day' AND "timestamp" <= {_NOW}"""
+        return self._liked(
+            happened if window_days is None else in_window,
+            f"max({_NOW})",
+            {
+                "half_life": math.inf if half_life_days is None else half_life_days,
+                "most": most,
+                "window": window_days,
+            },
+            bulk=False,
+        )
+
+    def _liked(self, counted: str, newest: str, parameters: Parameters, *, bulk: bool) -> Popularity:
+        """How much liked titles are by the rows `counted`, a condition; age being measured from `newest`, an aggregate
+        of what is known of their time."""
         [(titles, weights)] = self._database.fetch(
             f"""
             WITH settled AS (  -- as shared/interactions.py settles it: an opinion over a watch, then the latest
                 SELECT DISTINCT ON (user_id, media_id) media_id, {_KIND} AS kind, {_TIME} AS time
                   FROM interaction
-                 WHERE user_id IS NOT NULL AND media_id IS NOT NULL
+                 WHERE user_id IS NOT NULL AND media_id IS NOT NULL AND {counted}
                  ORDER BY user_id, media_id, least({_KIND}, {Kind.LIKE}) DESC, {_TIME} DESC, id DESC
             ), positive AS (
                 SELECT media_id, time FROM settled WHERE kind IN ({Kind.WATCH}, {Kind.LIKE})
             ), span AS (
-                SELECT max(time) AS newest, min(time) AS oldest
+                SELECT {newest} AS newest, min(time) AS oldest
                   FROM positive
-                 WHERE time > '-infinity' AND time <= now() AT TIME ZONE 'UTC'
+                 WHERE time > '-infinity' AND time <= {_NOW}
             ), aged AS (
                 SELECT media_id, extract(epoch FROM newest - least(greatest(time, oldest), newest)) / 86400 AS days
                   FROM positive, span
@@ -93,13 +124,15 @@ class EngagementRepository:
                        sum(exp(greatest(-700, -ln(2) * coalesce(days, 0) / %(half_life)s))::double precision) AS weight
                   FROM aged
                  GROUP BY media_id
+                 ORDER BY weight DESC, media_id
+                 LIMIT %(most)s
             )
             SELECT string_agg(uuid_send(media_id), ''::bytea ORDER BY media_id),
                    string_agg(float4send(weight::real), ''::bytea ORDER BY media_id)
               FROM weighed
             """,
-            {"half_life": half_life_days},
-            bulk=True,
+            parameters,
+            bulk=bulk,
         )
         weights = np.frombuffer(weights or b"", dtype=">f4").astype(np.float32)
         return Popularity(id_array(titles or b""), weights)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shared.errors import FieldProblem, JobNotFound, QueueFull, ShareExceeded
 from shared.job_states import Announce, Job, JobProblem, JobProblemKind, JobState, Order
+from shared.options import NOTHING, Asked
 from shared.repositories import uuid_array
 from shared.repositories.ledger import Ledger, Transaction
 from shared.session import Row
@@ -20,7 +21,7 @@ _JOB: Final = """
            coalesce((SELECT sum(users) FROM job_chunks AS chunk
                       WHERE chunk.job_id = job.job_id AND chunk.state = 'dead'), 0) AS failed,
            job.fingerprint, job.problem, job.created_at, job.started_at, job.finished_at, job.deadline, job.expires_at,
-           coalesce(job.expires_at < now(), false) AS expired
+           coalesce(job.expires_at < now(), false) AS expired, job.asked
       FROM jobs AS job
 """
 _AT_ONCE: Final = 100  # jobs expired or removed in one transaction
@@ -55,10 +56,10 @@ class JobRepository:
             added = transaction.run(
                 """
                 INSERT INTO jobs (job_id, title_limit, total, fingerprint, idempotency_key, caller, deadline,
-                                  reply_to, callback_url)
+                                  reply_to, callback_url, asked)
                 VALUES (%(job_id)s, %(limit)s, %(total)s, %(fingerprint)s, %(key)s, %(caller)s,
                         least(%(deadline)s::timestamptz, now() + make_interval(secs => %(job_seconds)s)),
-                        %(reply_to)s, %(callback_url)s)
+                        %(reply_to)s, %(callback_url)s, %(asked)s::jsonb)
                 ON CONFLICT DO NOTHING
                 RETURNING job_id
                 """,
@@ -72,6 +73,7 @@ class JobRepository:
                 job_seconds=job_seconds,
                 reply_to=order.announce.reply_to,
                 callback_url=order.announce.callback_url,
+                asked=None if order.asked == NOTHING else order.asked.to_json(),
             )
             if not added:
                 return False
@@ -189,9 +191,18 @@ def _storable(text: str) -> str:
 
 
 def _job(row: Row) -> Job:
-    job_id, state, limit, total, done, failed, fingerprint, problem, *times = row
+    job_id, state, limit, total, done, failed, fingerprint, problem, *times, asked = row
     return Job(
-        job_id, JobState(state), limit, total, int(done), int(failed), bytes(fingerprint), _problem(problem), *times
+        job_id,
+        JobState(state),
+        limit,
+        total,
+        int(done),
+        int(failed),
+        bytes(fingerprint),
+        Asked.from_ledger(asked),
+        _problem(problem),
+        *times,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from shared.databases import Database
-from shared.media import genre_key
+from shared.media import name_key
 from shared.repositories import uuid_array
 
 
@@ -38,6 +38,6 @@ class UserRepository:
         )
         found: dict[UUID, set[str]] = {}
         for user_id, name in rows:
-            if key := genre_key(name):
+            if key := name_key(name):
                 found.setdefault(user_id, set()).add(key)
         return {user_id: frozenset(keys) for user_id, keys in found.items()}

@@ -20,7 +20,9 @@ from demo.movielens import Sample
 from demo.process import Process, log_tail
 from demo.server import Server, free_port
 from demo.servers import Postgres, Valkey
-from shared.contracts import DEAD_SUFFIX, QUEUE, WORK_QUEUE, page_document
+from shared.answers import user_document
+from shared.contracts import DEAD_SUFFIX, QUEUE, WORK_QUEUE
+from shared.options import Part
 from shared.settings import Settings
 from tests.faults.load import Request, ask
 from tests.faults.proxy import Proxy
@@ -243,7 +245,7 @@ class Cluster:
     def _compute(self) -> dict[UUID, dict[str, Any]]:
         parts = self.platform.parts()
         users = [*self.users, stranger(0)]
-        return {u: page_document(page) for u, page in parts.recommender.pages(users, limit=TITLES, fresh=True).items()}
+        return {u: user_document(u, parts.recommender.page(u, Part(TITLES), fresh=True)) for u in users}
 
     def _settings(self, **changes: Any) -> Settings:
         return self.platform.settings(**(self._changes | {"web_bind": self.address.removeprefix("http://")} | changes))

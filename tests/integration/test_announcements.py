@@ -20,8 +20,9 @@ import redis
 from demo.server import free_port
 from demo.servers import Valkey
 from shared import broker
+from shared.answers import announcement_document
 from shared.callbacks import CallbackPolicy
-from shared.contracts import REPLY_PREFIX, announcement_document
+from shared.contracts import REPLY_PREFIX
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import Announce, ChunkRef, Job, JobState, Order
 from shared.parts import Parts

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,7 @@ def document(tmp_path: Path) -> Path:
     path = tmp_path / "document.md"
     path.write_text(
         "before\n<!-- accuracy random -->\nold\n<!-- end of accuracy random -->\nbetween\n"
+        "<!-- variety -->\n<!-- end of variety -->\nbetween\n"
         "<!-- defaults -->\n<!-- end of defaults -->\nafter\n"
     )
     return path
@@ -105,6 +108,23 @@ def test_defaults_writes_a_table_per_setting_and_marks_the_defaults(data: Path, 
     assert "| 30 (default) | 1 |" in text
 
 
+def test_variety_writes_a_row_per_option_beside_what_it_is_without(data: Path, document: Path) -> None:
+    done = run("variety", "--data", data, "--markdown", document)
+    assert done.returncode == 0, done.stderr
+    table = document.read_text().partition("<!-- variety -->\n\n")[2].partition("\n\n<!-- end of variety -->")[0]
+    rows = {cells[1]: cells[2:-1] for cells in (re.split(r" *\| *", line) for line in table.splitlines()[2:])}
+    off = rows.pop("off")
+    assert re.fullmatch(r"0\.\d{4} \(0\.\d{4} to 0\.\d{4}\)", off[0])
+    assert Counter(name.split()[0] for name in rows) == {"diversity": 6, "max_per_genre": 5, "explore": 4}
+    for name, (accuracy, kept, ild, coverage, titles) in rows.items():
+        assert float(accuracy) / float(off[0].split()[0]) == pytest.approx(float(kept.split("%")[0]) / 100, abs=0.02)
+        assert 0 <= float(ild) <= 1, name
+        assert 0 < float(coverage.rstrip("%")) <= 100, name
+        assert 0 < int(titles) <= 40, name
+    assert float(rows["max_per_genre 1"][2]) == 1 > float(off[2])  # a genre a film: no two have one in common
+    assert rows["max_per_genre 1"][4] == "3"
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -113,6 +133,7 @@ def test_defaults_writes_a_table_per_setting_and_marks_the_defaults(data: Path, 
         pytest.param(["accuracy", "--split", "users"], "invalid choice", id="a-split-peers-cannot-do"),
         pytest.param(["accuracy", "--markdown", "README.md"], "no marks <!-- accuracy temporal -->", id="no-marks"),
         pytest.param(["defaults", "--markdown", "/nowhere/at.md"], "/nowhere/at.md", id="no-document"),
+        pytest.param(["variety", "--data", "/nowhere"], "/nowhere", id="no-data-for-variety"),
         pytest.param([], "required", id="nothing-asked"),
     ],
 )

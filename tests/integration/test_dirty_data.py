@@ -198,7 +198,9 @@ class TestTitles:
     def test_a_title_of_which_nothing_is_known_is_shown_with_nulls(self, platform: Platform) -> None:
         platform.sql("catalog_db", "INSERT INTO medias (id) VALUES (%s)", str(UUID(int=5)))
         [title] = platform.gateway().page(uuid4())["recommendations"]
+        reason = {"text": "Liked by many", "genres": [], "history": [], "history_rest": 0.0}
         assert title | {"score": 0.0} == {
+            "reason": reason,
             "media_id": str(UUID(int=5)),
             "title": None,
             "description": None,

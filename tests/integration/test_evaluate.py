@@ -48,7 +48,7 @@ def test_people_get_tables(files: dict[str, Path]) -> None:
         [heading] = [line for line in lines if line.strip().startswith(f"ndcg@{k} ")]
         assert heading.split() == [
             f"{name}@{k}"
-            for name in ("ndcg", "recall", "capped_recall", "mrr", "coverage", "novelty", "popularity_bias")
+            for name in ("ndcg", "recall", "capped_recall", "mrr", "coverage", "novelty", "popularity_bias", "ild")
         ]
     rows = [
         line for line in lines if re.match(r"(popularity|content|seed|co-occurrence|hybrid)\b( \*)? +\d\.\d{4} ±", line)

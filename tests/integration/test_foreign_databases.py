@@ -124,6 +124,7 @@ def test_the_views_of_the_guide_make_other_tables_readable(platform: Platform, p
     assert page["recommendations"][0] | {"title": "", "media_id": "", "release_year": 0, "score": 0, "genres": []} == {
         "media_id": "", "title": "", "description": "Plot", "release_year": 0, "media_type": "MOVIE", "cover_url": None,
         "genres": [], "score": 0, "content_score": 0.0, "collaborative_score": 1.0, "source": "hybrid",
+        "reason": page["recommendations"][0]["reason"],
     }  # fmt: skip
     assert gateway.page(user(44))["strategy"] == "collaborative"  # watched 4 nearly to its end
     page = gateway.page(user(45))  # began 4, and no more

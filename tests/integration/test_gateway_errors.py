@@ -10,9 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.errors import PROBLEMS
+from shared.contracts import BatchRequest, UserPageRequest
 from tests.answers import ASYNC, BATCH, LIST, OTHER, USER, batch, closed, refused, submit, unavailable
 from tests.platform import Gateway, Platform, wait_for
 
+PREVIEW = "/api/recommendations/preview"
 USERS_PER_JOB = 3
 BODY_BYTES = 2000
 
@@ -40,7 +42,7 @@ BAD_ADDRESSES = {
     "limit-huge": ("GET", f"{LIST}?limit={'9' * 400}", "limit", "1 to 100"),
     "offset-negative": ("GET", f"{LIST}?offset=-1", "offset", "0 to 1000000"),
     "offset-too-far": ("GET", f"{LIST}?offset=1000001", "offset", "0 to 1000000"),
-    "query-misspelt": ("GET", f"{LIST}?limt=5", "limt", "limit, offset"),
+    "query-misspelt": ("GET", f"{LIST}?limt=5", "limt", ", ".join(UserPageRequest.model_fields)),
     "limit-twice": ("GET", f"{LIST}?limit=5&limit=6", "limit", None),
     "the-same-limit-twice": ("GET", f"{LIST}?limit=5&limit=5", "limit", None),
     "batch-with-a-query": ("POST", f"{BATCH}?limit=5", "limit", "no fields"),
@@ -73,7 +75,7 @@ BAD_BODIES = {
     "limit-true": ({"user_ids": [USER], "limit": True}, "limit", "1 to 100"),
     "limit-fraction": ({"user_ids": [USER], "limit": 10.5}, "limit", "1 to 100"),
     "limit-null": ({"user_ids": [USER], "limit": None}, "limit", "1 to 100"),
-    "field-unknown": ({"user_ids": [USER], "offset": 3}, "offset", "user_ids, limit, deadline, reply_to, callback_url"),
+    "field-unknown": ({"user_ids": [USER], "offset": 3}, "offset", ", ".join(BatchRequest.model_fields)),
     "users-too-many": ({"user_ids": [str(UUID(int=i)) for i in range(4)]}, "user_ids", "1 to 3 users"),
 }
 
@@ -166,8 +168,9 @@ def test_a_body_over_the_size_limit_is_refused_though_its_length_is_not_announce
 @pytest.mark.parametrize(
     ("method", "address", "allowed"),
     [
-        ("POST", LIST, {"GET", "HEAD", "OPTIONS"}),
-        ("DELETE", LIST, {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", LIST, {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("DELETE", LIST, {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("GET", PREVIEW, {"POST", "OPTIONS"}),
         ("GET", BATCH, {"POST", "OPTIONS"}),
         ("PUT", BATCH, {"POST", "OPTIONS"}),
         ("POST", f"/api/jobs/{USER}", {"GET", "HEAD", "OPTIONS"}),

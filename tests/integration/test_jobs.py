@@ -27,6 +27,7 @@ from shared.errors import (
 )
 from shared.job_results import Position
 from shared.job_states import Announce, ChunkRef, Job, JobState, Order
+from shared.options import NOTHING, Asked, Filters, ListOptions, Part, Variety, View
 from shared.parts import Parts
 from shared.repositories.chunks import ChunkRepository
 from tests.platform import Platform, wait_for
@@ -55,8 +56,8 @@ def chunks(parts: Parts) -> ChunkRepository:
     return ChunkRepository(parts.ledger)
 
 
-def submit(parts: Parts, users: list[UUID], limit: int = 5, **options: object) -> Job:
-    return parts.jobs.submit(Order(users, limit), **options)
+def submit(parts: Parts, users: list[UUID], limit: int = 5, *, asked: Asked = NOTHING, **options: object) -> Job:
+    return parts.jobs.submit(Order(users, limit, asked=asked), **options)
 
 
 def work(parts: Parts, job: Job, chunk_no: int = 0) -> bool:
@@ -95,14 +96,31 @@ def test_a_job_goes_from_accepted_through_running_to_completed(parts: Parts, use
     assert job.created_at <= job.started_at <= job.finished_at < job.expires_at
 
 
-def test_its_results_are_what_each_user_gets_alone(platform: Platform, parts: Parts, users: list[UUID]) -> None:
-    job = submit(parts, users)
+ASKED = {
+    "nothing": NOTHING,
+    "filters": Asked(ListOptions(Filters(genres_none=("war",), exclude=(UUID(int=1),), include_seen=True))),
+    "variety": Asked(ListOptions(variety=Variety(diversity=0.5, max_per_genre=3, explore=0.4, seed=7))),
+    "no-reasons": Asked(view=View(explain=False, fields=("title", "score"))),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_its_results_are_what_each_user_gets_alone(parts: Parts, users: list[UUID], asked: Asked) -> None:
+    job = submit(parts, users, asked=asked)
     work_on_all(parts, job)
-    pages = [page for chunk in parts.results.stream(job.job_id) for page in chunk]
-    assert [page.user_id for page in pages] == users
-    for page in pages:
-        [alone] = parts.recommender.pages([page.user_id], limit=5, fresh=True).values()
-        assert page == alone
+    found = [one for chunk in parts.results.stream(job.job_id) for one in chunk]
+    assert [one.user_id for one in found] == users
+    for one in found:
+        alone = parts.recommender.page(one.user_id, Part(5), asked.options, explain=asked.view.reasons, fresh=True)
+        assert one.page == alone
+        assert one.fields == asked.view.fields
+
+
+def test_the_same_id_with_other_filters_is_another_request(parts: Parts, users: list[UUID]) -> None:
+    job = submit(parts, users)
+    again = Order(users, 5, asked=ASKED["filters"])
+    with pytest.raises(IdempotencyMismatch):
+        parts.jobs.submit(again, job_id=job.job_id)
 
 
 def test_users_listed_twice_count_once(parts: Parts, users: list[UUID]) -> None:
@@ -139,7 +157,9 @@ def test_a_worker_that_lost_its_chunk_can_neither_close_it_nor_change_its_result
     chunks.release("slow")
     assert work(parts, job)
     kept = list(parts.results.stream(job.job_id))
-    parts.results.make(ref, slow.attempt, slow.user_ids, 1)  # as the slow one does at last, and comes to something else
+    parts.results.make(
+        ref, slow.attempt, slow.user_ids, 1, NOTHING
+    )  # as the slow one does at last, and comes to something else
     assert not chunks.close(slow)
     assert list(parts.results.stream(job.job_id)) == kept
     assert parts.jobs.get(job.job_id).state == JobState.COMPLETED

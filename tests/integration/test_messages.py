@@ -18,13 +18,7 @@ import pytest
 import redis
 
 from shared.callbacks import CallbackPolicy
-from shared.contracts import (
-    BATCH_TASK,
-    DEAD_SUFFIX,
-    QUEUE,
-    REPLY_PREFIX,
-    BatchMessage,
-)
+from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, BatchMessage
 from tests.conftest import Service
 from tests.examples import Examples, skip_unless_it_runs
 from tests.guides import DOCS, Block, Guide, alike, names, quoted_region, table, wrong_parameters

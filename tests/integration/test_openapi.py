@@ -210,7 +210,7 @@ def edges(schema: dict[str, Any]) -> dict[str, bool]:
     if schema.get("type") == "integer":
         low, high = schema["minimum"], schema["maximum"]
         return {str(low): True, str(high): True, str(low - 1): False, str(high + 1): False, "x": False, "1.5": False}
-    if schema.get("pattern"):
+    if schema.get("format") == "uuid":
         return {USER: True, USER.upper(): True, USER.replace("-", ""): False, "x": False}
     if schema.get("maxLength"):
         return {"A" * (schema["maxLength"] + 1): False}

@@ -24,7 +24,8 @@ WHO_MAY_IMPORT_WHOM = """
 shared                          ->
 shared.errors                   ->
 shared.media                    ->
-shared.job_states               -> shared.errors
+shared.options                  -> pydantic
+shared.job_states               -> shared.errors shared.options
 shared.availability             ->
 shared.stall_guard              ->
 shared.telemetry                ->
@@ -33,8 +34,10 @@ shared.settings                 -> pydantic shared.model_settings
 shared.callbacks                -> shared.errors shared.settings
 shared.documents                -> pydantic typing_extensions shared.job_states shared.media
 shared.json_schema              -> pydantic pydantic_core
-shared.contracts                -> pydantic shared.callbacks shared.documents shared.errors shared.job_states
-                                   shared.media
+shared.parsing                  -> pydantic shared.errors shared.media
+shared.contracts                -> pydantic shared.callbacks shared.errors shared.job_states shared.media
+                                   shared.options shared.parsing
+shared.answers                  -> shared.documents shared.errors shared.job_states shared.media
 
 shared.ids                      -> numpy
 shared.interactions             -> numpy shared.ids shared.media
@@ -48,10 +51,18 @@ shared.model_store              -> orjson pydantic shared.errors shared.file_loc
                                    shared.storage
 shared.strengths                -> numpy shared.ids shared.interactions shared.media shared.model_settings
 shared.snapshot                 -> numpy shared.catalogue shared.ids shared.model
-shared.tastes                   -> numpy shared.ids shared.interactions shared.scorer shared.snapshot
-                                   shared.strengths
+shared.taste                    -> numpy shared.ids
+shared.tastes                   -> numpy shared.ids shared.interactions shared.media shared.snapshot
+                                   shared.strengths shared.taste
+shared.filters                  -> numpy shared.catalogue shared.ids shared.options
 shared.scorer                   => __future__ collections.abc dataclasses numpy scipy
-                                   shared.ids shared.media shared.ranked_list shared.snapshot
+                                   shared.arranging shared.contributions shared.filters
+                                   shared.ids shared.media shared.options shared.ranked_list shared.snapshot
+                                   shared.taste
+shared.arranging                => __future__ dataclasses numpy shared.ids shared.options shared.snapshot
+                                   shared.variety
+shared.contributions            => __future__ numpy scipy shared.ids shared.ranked_list shared.snapshot shared.taste
+shared.variety                  => __future__ numpy shared.ids shared.model shared.snapshot
 
 shared.database_errors          -> psycopg2 shared.errors
 shared.session                  -> psycopg2 shared.errors
@@ -60,23 +71,37 @@ shared.databases                -> psycopg2 shared.errors shared.availability sh
 shared.migrations               -> shared.databases shared.errors
 shared.repositories.*           -> numpy shared.databases shared.session shared.media shared.errors shared.ids
                                    shared.interactions
-                                   shared.catalogue shared.job_states shared.migrations shared.stall_guard
+                                   shared.catalogue shared.job_states shared.migrations shared.options
+                                   shared.stall_guard
                                    shared.repositories shared.repositories.*
 shared.redis_store              -> redis shared.availability shared.errors
-shared.cache                    -> shared.errors shared.ranked_list shared.redis_store shared.snapshot
+shared.list_name                -> shared.options
+shared.cache                    -> shared.errors shared.list_name shared.ranked_list shared.redis_store
+                                   shared.snapshot
+shared.pins                     -> orjson shared.errors shared.list_name shared.ranked_list shared.redis_store
 shared.results                  -> shared.errors shared.job_states shared.ranked_list shared.redis_store
 shared.refresher                -> shared.availability shared.catalogue shared.errors shared.ids shared.model
                                    shared.model_store shared.repositories.* shared.snapshot
 
+shared.trends                   -> numpy shared.catalogue shared.errors shared.ids shared.redis_store
+                                   shared.repositories.engagement
 shared.titles                   -> orjson shared.errors shared.media shared.redis_store shared.repositories.catalog
-shared.recommender              -> shared.cache shared.errors shared.ids shared.interactions shared.media
-                                   shared.ranked_list shared.repositories.* shared.scorer shared.snapshot
-                                   shared.strengths shared.tastes shared.titles
-shared.job_results              -> shared.errors shared.job_states shared.media shared.recommender
-                                   shared.repositories.* shared.results
+shared.reasons                  -> shared.ids shared.list_name shared.media shared.ranked_list
+shared.pages                    -> shared.ids shared.list_name shared.media shared.ranked_list shared.reasons
+                                   shared.titles
+shared.lists                    -> shared.cache shared.errors shared.list_name shared.media shared.options
+                                   shared.pages shared.pins shared.ranked_list shared.snapshot
+shared.recommender              -> shared.errors shared.interactions shared.list_name shared.lists shared.media
+                                   shared.options shared.ranked_list shared.repositories.* shared.scorer
+                                   shared.snapshot shared.strengths shared.tastes
+shared.discovery                -> numpy shared.errors shared.ids shared.list_name shared.lists shared.media
+                                   shared.options shared.ranked_list shared.scorer shared.snapshot
+                                   shared.strengths shared.taste shared.tastes shared.trends
+shared.job_results              -> shared.errors shared.job_states shared.list_name shared.media shared.options
+                                   shared.pages shared.recommender shared.repositories.* shared.results
 shared.publishing               -> shared.availability shared.errors shared.job_states shared.repositories.outbox
-shared.jobs                     -> shared.errors shared.job_results shared.job_states shared.publishing
-                                   shared.repositories.*
+shared.jobs                     -> shared.errors shared.job_results shared.job_states shared.options
+                                   shared.publishing shared.repositories.*
 shared.upkeep                   -> shared.errors shared.publishing shared.repositories.*
 shared.broker                   -> celery kombu shared.contracts shared.errors shared.job_states shared.publishing
                                    shared.settings
@@ -88,24 +113,26 @@ gateway.app                     -> flask gateway.* shared.broker shared.health s
 gateway.gunicorn.conf           -> shared.errors shared.settings shared.telemetry
 gateway.rendering               -> flask werkzeug orjson shared.errors
 gateway.query                   -> flask pydantic shared.errors
-gateway.errors                  -> flask werkzeug gateway.rendering shared.contracts shared.documents shared.errors
+gateway.errors                  -> flask werkzeug gateway.rendering shared.answers shared.documents shared.errors
 gateway.request_ids             -> flask shared.telemetry
 gateway.compression             -> flask gateway.rendering
 gateway.cors                    -> flask flask_cors gateway.request_ids
-gateway.endpoint                -> flask pydantic gateway.query gateway.rendering shared shared.contracts shared.errors
+gateway.endpoint                -> flask gateway.query gateway.rendering shared.contracts
+                                   shared.errors shared.parsing
 gateway.schemas                 -> pydantic shared.json_schema
 gateway.openapi                 -> gateway.endpoint gateway.errors gateway.rendering gateway.request_ids
                                    gateway.schemas shared shared.documents shared.errors
 gateway.routes.documentation    -> flask flask_swagger_ui gateway.endpoint gateway.openapi gateway.rendering
 gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gateway.errors gateway.rendering
-                                   gateway.routes.* shared shared.contracts shared.documents shared.errors
-                                   shared.health shared.job_results shared.job_states shared.jobs shared.recommender
+                                   gateway.routes.* shared shared.answers shared.contracts shared.discovery
+                                   shared.documents shared.errors shared.health shared.job_results
+                                   shared.job_states shared.jobs shared.parsing shared.recommender
 
 worker                          ->
 worker.app                      -> celery shared.broker shared.errors shared.parts shared.settings
                                    shared.telemetry worker.*
 worker.tasks                    -> celery orjson pydantic shared.contracts shared.errors shared.job_states
-                                   shared.parts worker.guard.dead_letters worker.training.*
+                                   shared.parsing shared.parts worker.guard.dead_letters worker.training.*
 worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts
                                    shared.repositories.announcements worker.announcing.* worker.rounds
 worker.requests                 -> celery shared.contracts shared.job_states
@@ -117,10 +144,10 @@ worker.guard.connection         -> celery kombu shared.errors worker.guard.guard
 worker.guard.redis              -> kombu worker.guard.envelope worker.guard.guard
 worker.guard.rabbitmq           -> amqp worker.guard.envelope worker.guard.guard
 worker.guard.guard              -> worker.guard.dead_letters worker.guard.envelope
-worker.guard.envelope           -> orjson pydantic shared.contracts shared.errors
-worker.guard.dead_letters       -> orjson shared.broker shared.contracts shared.documents shared.errors
+worker.guard.envelope           -> orjson pydantic shared.contracts shared.errors shared.parsing
+worker.guard.dead_letters       -> orjson shared.answers shared.broker shared.contracts shared.documents shared.errors
 worker.announcing               ->
-worker.announcing.announcer     -> orjson shared.availability shared.broker shared.contracts shared.errors
+worker.announcing.announcer     -> orjson shared.answers shared.availability shared.broker shared.errors
                                    shared.job_states shared.repositories.announcements worker.announcing.webhook
                                    worker.rounds
 worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shared.errors
@@ -171,6 +198,7 @@ Database            shared.parts
 RedisStore          shared.parts
 Refresher           shared.parts
 Recommender         shared.parts
+Trends              shared.parts
 Jobs                shared.parts
 Flask               gateway.app
 Celery              shared.broker

@@ -28,7 +28,7 @@ def test_ids_come_back_as_they_went_in(ids: list[UUID]) -> None:
 def test_titles_stand_in_order_of_popularity_then_id() -> None:
     titles = [UUID(int=i) for i in (4, 2, 9, 1)]
     popularity = Popularity(pack_ids([UUID(int=9), UUID(int=2)]), np.array([1, 5], dtype=np.float32))
-    catalogue = Catalogue.build(Listed.without_years(pack_ids(titles)), {}, popularity)
+    catalogue = Catalogue.build(Listed.ids_only(pack_ids(titles)), {}, popularity)
     assert [i.int for i in to_uuids(catalogue.index.ids)] == [2, 9, 1, 4]
     assert catalogue.popularity.tolist() == [5, 1, 0, 0]
 
@@ -38,7 +38,7 @@ def test_matches_are_the_genres_in_common(titles: list[frozenset[int]], wanted: 
     """Also beyond the 64 genres of one word."""
     ids = [UUID(int=i) for i in range(len(titles))]
     genres = {f"g{g}": pack_ids(i for i, of in zip(ids, titles, strict=True) if g in of) for g in range(150)}
-    catalogue = Catalogue.build(Listed.without_years(pack_ids(ids)), genres, Popularity.unknown())
+    catalogue = Catalogue.build(Listed.ids_only(pack_ids(ids)), genres, Popularity.unknown())
     matches = catalogue.matches(catalogue.mask(f"g{g}" for g in wanted), slice(None))
     assert matches.tolist() == [len({g for g in of if g < 150} & wanted) for of in titles]
 
@@ -46,6 +46,6 @@ def test_matches_are_the_genres_in_common(titles: list[frozenset[int]], wanted: 
 def test_more_genres_than_any_platform_has_are_dirt_and_bounded() -> None:
     ids = pack_ids([UUID(int=1), UUID(int=2)])
     genres = {"drama": ids} | {f"typo {i}": ids[:1] for i in range(2 * MOST_GENRES)}
-    catalogue = Catalogue.build(Listed.without_years(ids), genres, Popularity.unknown())
+    catalogue = Catalogue.build(Listed.ids_only(ids), genres, Popularity.unknown())
     assert len(catalogue.genre_bits) == MOST_GENRES
     assert "drama" in catalogue.genre_bits

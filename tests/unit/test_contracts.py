@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shared.answers import rfc3339
 from shared.contracts import (
     Addressed,
     BatchMessage,
@@ -22,10 +23,9 @@ from shared.contracts import (
     ResultsQuery,
     TrainMessage,
     UserPath,
-    parse,
-    rfc3339,
 )
 from shared.errors import InvalidRequest
+from shared.parsing import parse
 
 USER = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 JOB = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"

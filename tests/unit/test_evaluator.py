@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from shared.errors import NothingToEvaluate
 from shared.ids import pack_ids
 from shared.media import Kind
 from shared.model import Model
+from shared.options import ListOptions, Variety
 from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
 from shared.tastes import tastes
@@ -71,6 +74,17 @@ def test_lists_are_what_the_service_would_show_each_user_alone(
         [ranked] = rank(taste, snapshot, weights)
         assert titles == numbers(ranked.titles)
         assert not set(titles) & {int(t) for t in parts.history.titles[parts.history.users == user]}
+
+
+def test_what_a_request_may_ask_for_can_be_asked_for_here(parts: Split, model: Model) -> None:
+    known = known_platform(parts)
+    evaluator = Evaluator(parts, known, most_users=None, seed=0)
+    asked = ListOptions(variety=Variety(max_per_genre=2))
+    lists = shown(evaluator, evaluator.lists(model, SERVED, content=True, options=asked))
+    genre_of = {title: name for name, ids in known.genres.items() for title in numbers(ids)}
+    assert len(lists) > 5
+    for titles in lists.values():
+        assert Counter(genre_of[title] for title in titles) == {"a": 2, "b": 2, "c": 2}
 
 
 def test_without_a_model_lists_are_popular_titles_that_the_user_has_not_seen(parts: Split) -> None:

@@ -24,9 +24,11 @@ from hypothesis import strategies as st
 from jsonschema.validators import extend
 
 from docs.messages.generate import HERE, files
-from shared.contracts import BATCH_TASK, CHUNK_TASK, QUEUE, BatchMessage, announcement_document, parse
+from shared.answers import announcement_document
+from shared.contracts import BATCH_TASK, CHUNK_TASK, QUEUE, BatchMessage
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import OPEN, Job, JobProblem, JobProblemKind, JobState
+from shared.parsing import parse
 from worker.guard.envelope import Refused, read_envelope
 
 FILES = files()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from math import isnan, log2
 from statistics import mean
 
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from worker.training.metrics import Truth, interval, intervals, per_user
+from tests.genres import masks
+from worker.training.metrics import Truth, coverage, interval, intervals, per_user, ratio
 
 TITLES = 12
 KS = (1, 3, 5, 10)
@@ -25,6 +27,7 @@ def truth(
     users: int = 10,
     history_popularity: list[float] | None = None,
     titles: int = TITLES,
+    genres: list[set[int]] | None = None,
 ) -> Truth:
     def matrix(of_users: list[set[int]]) -> sparse.csr_array:
         dense = np.zeros((len(of_users), titles))
@@ -35,6 +38,7 @@ def truth(
     return Truth(
         relevant=matrix(relevant),
         disliked=matrix(disliked or [set()] * len(relevant)),
+        genres=masks(genres or [set()] * titles, words=2),
         popularity=np.array(popularity if popularity is not None else [1.0] * titles),
         users=users,
         history_popularity=np.array(history_popularity or [1.0] * len(relevant)),
@@ -59,6 +63,8 @@ def obvious(row: list[int], user: int, known: Truth, k: int) -> dict[str, float]
     ideal = sum(1 / log2(place + 1) for place in range(1, min(k, len(wanted)) + 1))
     bits = [-log2(max(known.popularity[title], 0.5) / known.users) for title in shown]
     usual = known.history_popularity[user]
+    own = [{bit for bit in range(128) if int(known.genres[title][bit // 64]) >> bit % 64 & 1} for title in shown]
+    unlike = [1 - len(one & other) / len(one | other) for one, other in combinations(filter(None, own), 2)]
     lift = mean(known.popularity[title] for title in shown) / usual - 1 if shown and usual > 0 else NAN
     return {
         f"recall@{k}": len(places) / len(wanted),
@@ -68,6 +74,7 @@ def obvious(row: list[int], user: int, known: Truth, k: int) -> dict[str, float]
         f"disliked@{k}": len(unwanted & set(shown)) / len(unwanted) if unwanted else NAN,
         f"novelty@{k}": mean(bits) if bits else NAN,
         f"popularity_bias@{k}": lift,
+        f"ild@{k}": mean(unlike) if unlike else NAN,
     }
 
 
@@ -81,6 +88,7 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, Truth]:
         draw(st.lists(st.sampled_from([0.0, 1.0, 3.0, 9.0]), min_size=TITLES, max_size=TITLES)),
         draw(st.integers(9, 20)),
         draw(st.lists(st.sampled_from([NAN, 0.0, 1.0, 2.5]), min_size=users, max_size=users)),
+        genres=draw(st.lists(st.sets(st.sampled_from([0, 1, 63, 64, 99])), min_size=TITLES, max_size=TITLES)),
     )
     rows = [draw(st.permutations(range(TITLES)))[: draw(st.integers(0, max(KS)))] for _ in range(users)]
     return lists(*rows), known
@@ -122,6 +130,13 @@ class TestByHand:
     def test_titles_twice_as_popular_as_the_history_have_a_bias_of_one(self) -> None:
         assert metric("popularity_bias@3", [0, 1], {9}, popularity=[6.0] * TITLES, history_popularity=[3.0]) == 1
 
+    def test_titles_that_share_one_of_three_genres_are_two_thirds_unlike(self) -> None:
+        genres = [{0, 1}, {1, 2}, {0, 1}, set(), *[{5}] * 8]
+        assert metric("ild@3", [0, 1], {9}, genres=genres) == pytest.approx(2 / 3)
+        assert metric("ild@3", [0, 2], {9}, genres=genres) == 0
+        assert metric("ild@3", [0, 3, 4], {9}, genres=genres) == 1  # nothing is known of title 3
+        assert metric("ild@3", [0, 1, 2, 4], {9}, genres=genres) == pytest.approx((2 / 3 + 0 + 2 / 3) / 3)
+
     def test_all_disliked_titles_in_the_list_are_the_worst_there_is(self) -> None:
         assert metric("disliked@3", [5, 0, 6], {9}, disliked=[{5, 6}]) == 1
         assert metric("disliked@1", [5, 0, 6], {9}, disliked=[{5, 6}]) == 0.5
@@ -134,6 +149,8 @@ class TestByHand:
 
 NOT_APPLICABLE = {
     "dislikes, of a user without any": ("disliked@5", [0, 1], {}),
+    "diversity of a single title": ("ild@5", [0], {"genres": [{1}] * TITLES}),
+    "diversity of titles without genres": ("ild@5", [0, 1, 2], {}),
     "novelty of an empty list": ("novelty@5", [], {}),
     "popularity of an empty list": ("popularity_bias@5", [], {}),
     "popularity, for a user without history": ("popularity_bias@5", [0], {"history_popularity": [NAN]}),
@@ -153,7 +170,8 @@ class TestIntervals:
         liked, disliked = ([set(draw.choice(TITLES, 2).tolist()) for _ in range(users)] for _ in range(2))
         disliked = [some if user % 3 else set() for user, some in enumerate(disliked)]
         popularity = draw.integers(1, 9, TITLES).astype(float).tolist()
-        return rows, truth(liked, disliked, popularity, users, draw.uniform(1, 9, users).tolist())
+        genres = [set(draw.integers(0, 4, 2).tolist()) for _ in range(TITLES)]
+        return rows, truth(liked, disliked, popularity, users, draw.uniform(1, 9, users).tolist(), genres=genres)
 
     @pytest.mark.parametrize("users", [1, 2, 7, 100])
     def test_they_contain_the_value_and_are_numbers(self, users: int) -> None:
@@ -163,10 +181,12 @@ class TestIntervals:
     def test_values_are_the_means_over_the_users_a_metric_applies_to(self) -> None:
         rows, known = self.drawn(50)
         found = intervals(rows, known, seed=1, ks=KS)
-        for name, values in per_user(rows, known, KS).items():
-            assert found[name].value == pytest.approx(np.nanmean(values))
+        values = per_user(rows, known, KS)
+        assert set(values) - set(found) == {"ild@1"}  # a title alone is unlike no other
+        for name in set(values) & set(found):
+            assert found[name].value == pytest.approx(np.nanmean(values[name]))
 
-    @pytest.mark.parametrize("name", ["ndcg@5", "disliked@5", "novelty@3", "popularity_bias@10", "coverage@1"])
+    @pytest.mark.parametrize("name", ["ndcg@5", "disliked@5", "novelty@3", "popularity_bias@10", "coverage@1", "ild@5"])
     def test_they_shrink_with_more_users(self, name: str) -> None:
         few, many = (intervals(*self.drawn(users), seed=1, ks=KS)[name] for users in (20, 2000))
         assert many.high - many.low < 0.5 * (few.high - few.low)
@@ -197,3 +217,16 @@ class TestIntervals:
         values = per_user(rows, known, KS)["ndcg@5"]
         one, among = interval(values, seed=1), intervals(rows, known, seed=1, ks=KS)["ndcg@5"]
         assert one.model_dump() == pytest.approx(among.model_dump())
+
+    def test_of_two_metrics_of_the_same_users_the_ratio_is_surer_than_either(self) -> None:
+        draw = np.random.default_rng(1)
+        others = draw.uniform(0, 1, 400)
+        values = 0.9 * others + draw.uniform(-0.02, 0.02, 400)
+        found, alone = ratio(values, others, seed=1), interval(values, seed=1)
+        assert found.value == pytest.approx(values.mean() / others.mean())
+        assert 0.89 < found.low < found.value < found.high < 0.91
+        assert found.high - found.low < 0.1 * (alone.high - alone.low) / alone.value
+
+
+def test_coverage_counts_each_title_once_and_no_ended_list() -> None:
+    assert coverage(lists([0, 1, 2], [2]), truth([{1}, {1}], titles=8), 3) == 3 / 8

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from werkzeug.test import EnvironBuilder
 
 from gateway.query import values
-from shared.contracts import Id, PageQuery, ResultsQuery
+from shared.contracts import Id, ResultsQuery, UserPageRequest
 from shared.errors import InvalidRequest
 from shared.media import Source
 
@@ -103,7 +103,7 @@ def test_nothing_given_is_nothing_found() -> None:
 
 
 def test_a_name_that_the_contract_does_not_know_is_left_for_it_to_refuse() -> None:
-    assert read(PageQuery, "limt=5&limit=5") == {"limt": "5", "limit": 5}
+    assert read(UserPageRequest, "limt=5&limit=5") == {"limt": "5", "limit": 5}
 
 
 def test_texts_of_a_real_contract_stay_texts() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from demo.process import PROJECT
-from shared.contracts import BATCH_TASK, QUEUE, BatchMessage, parse
+from shared.contracts import BATCH_TASK, QUEUE, BatchMessage
+from shared.parsing import parse
 from worker.guard.envelope import read_envelope
 
 

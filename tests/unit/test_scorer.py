@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import UUID
@@ -14,11 +15,12 @@ from scipy import sparse
 
 from shared.catalogue import Catalogue, Listed, Popularity
 from shared.ids import IdIndex, pack_ids
-from shared.media import Source, Strategy
+from shared.media import Kind, Source, Strategy
 from shared.model import Manifest, Model
 from shared.ranked_list import STEPS, RankedList
-from shared.scorer import Taste, Weights, collaborative_scores, rank
+from shared.scorer import Weights, collaborative_scores, rank
 from shared.snapshot import Snapshot
+from shared.taste import Taste
 from tests.histories import LIMITS, histories
 from tests.oracles import seed_scores
 from worker.training.estimators.cooccurrence import CoOccurrence
@@ -35,7 +37,7 @@ def catalogue(genres: dict[str, list[int]], popularity: list[float]) -> Catalogu
     """Titles 0 .. n-1 with these popularities; genres name their titles."""
     ids = pack_ids(title(i) for i in range(len(popularity)))
     return Catalogue.build(
-        Listed.without_years(ids),
+        Listed.ids_only(ids),
         {name: pack_ids(map(title, titles)) for name, titles in genres.items()},
         Popularity(ids, np.array(popularity, dtype=np.float32)),
     )
@@ -63,7 +65,14 @@ def taste(snapshot: Snapshot, likes: list[int] = (), genres: set[str] = frozense
     positives = snapshot.model.titles.find(ids) if snapshot.model else NONE
     seen = snapshot.catalogue.index.find(pack_ids(map(title, sorted({*likes, *seen}))))
     positives = np.sort(positives[positives >= 0])
-    return Taste(frozenset(genres), positives, np.ones(len(positives), dtype=np.float32), seen[seen >= 0])
+    return Taste(
+        genres=frozenset(genres),
+        history=positives,
+        weights=np.ones(len(positives), dtype=np.float32),
+        kinds=np.full(len(positives), Kind.LIKE, dtype=np.int8),
+        seen=seen[seen >= 0],
+        disliked=NONE,
+    )
 
 
 def numbers(ranked: RankedList) -> list[int]:
@@ -143,7 +152,7 @@ class TestOrder:
     def test_a_title_outside_the_catalogue_is_scored_from_but_not_recommended(self) -> None:
         likes = np.array([[1, 1, 0], [0, 1, 1]])  # title 1 links 0 and 2, and is deleted
         everything = catalogue({}, [1, 1, 1])
-        some = Listed.without_years(everything.index.ids[[0, 2]])
+        some = Listed.ids_only(everything.index.ids[[0, 2]])
         kept = Catalogue.build(some, {}, Popularity(everything.index.ids, everything.popularity))
         snapshot = Snapshot.join(kept, model(likes))
         assert numbers(one(snapshot, likes=[1])) == [0, 2]
@@ -180,7 +189,7 @@ class TestWhatTheHistorySpeaksAgainst:
     def of(self, weight: float, weights: Weights = Weights(), **known: object) -> RankedList:  # noqa: B008
         snapshot = Snapshot.join(catalogue(self.GENRES, list(self.POPULAR)), signed(self.AGAINST))
         mine = taste(snapshot, likes=[0], **known)
-        mine = Taste(mine.genres, mine.history, np.array([weight], dtype=np.float32), mine.seen)
+        mine = replace(mine, weights=np.array([weight], dtype=np.float32))
         [ranked] = rank([mine], snapshot, weights)
         return ranked
 

@@ -37,7 +37,7 @@ def snapshot(recency: float = 0.0, *, model: list[int] | None = None, catalogue:
     )  # fmt: skip
     titles = pack_ids(map(uid, catalogue))
     return Snapshot.join(
-        Catalogue.build(Listed.without_years(titles), {}, Popularity.unknown()),
+        Catalogue.build(Listed.ids_only(titles), {}, Popularity.unknown()),
         Model(IdIndex(ids), np.zeros(n), ring, manifest),
     )
 

@@ -18,9 +18,9 @@ from uuid import UUID
 
 import orjson
 
+from shared.answers import announcement_document
 from shared.availability import Availability
 from shared.broker import Send
-from shared.contracts import announcement_document
 from shared.errors import BrokerUnavailable, JobNotFound, Unavailable
 from shared.job_states import Job
 from shared.repositories.announcements import Announcement, AnnouncementKind, AnnouncementRepository

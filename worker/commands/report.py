@@ -15,7 +15,7 @@ from worker.training.evaluation import Evaluation, Task
 from worker.training.search import METRIC, K
 
 _COLUMNS = ("ndcg@{k}", "recall@{k}", "capped_recall@{k}", "mrr@{k}", "coverage@{k}", "novelty@{k}",
-            "popularity_bias@{k}", "disliked@{k}")  # fmt: skip
+            "popularity_bias@{k}", "ild@{k}", "disliked@{k}")  # fmt: skip
 _PICTURES = (".png", ".svg", ".pdf")
 _WIDE = 200  # characters a line may have where there is no terminal
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import orjson
 
+from shared.answers import rfc3339
 from shared.broker import Send
-from shared.contracts import DEAD_SUFFIX, rfc3339
+from shared.contracts import DEAD_SUFFIX
 from shared.documents import DeadLetterDocument
 from shared.errors import BrokerUnavailable
 

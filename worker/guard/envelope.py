@@ -29,11 +29,10 @@ from shared.contracts import (
     WORK_QUEUE,
     Addressed,
     ChunkMessage,
-    Instant,
     TrainMessage,
-    parse,
 )
 from shared.errors import InvalidRequest
+from shared.parsing import Instant, parse
 
 # The tasks each queue takes, and what of their arguments must hold here. Of a batch it is only who it is: what is wrong
 # with the rest its publisher learns from a rejected job.

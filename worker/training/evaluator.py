@@ -14,6 +14,7 @@ from shared.errors import NothingToEvaluate
 from shared.ids import IdArray, IndexArray, to_uuids
 from shared.media import Kind
 from shared.model import Model
+from shared.options import PLAIN, ListOptions
 from shared.ranked_list import RankedList
 from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
@@ -70,19 +71,28 @@ class Evaluator:
         return self._catalogue
 
     def lists(
-        self, model: Model | None, weights: Weights, *, content: bool, progress: Progress = lambda _done, _all: None
+        self,
+        model: Model | None,
+        weights: Weights,
+        *,
+        content: bool,
+        options: ListOptions = PLAIN,
+        progress: Progress = lambda _done, _all: None,
     ) -> Lists:
-        """What the service would show with this model, (users, depth). content: whether preferences are known."""
+        """What the service would show with this model, (users, depth). content: whether preferences are known; options:
+        what is asked for."""
         snapshot = Snapshot.join(self._catalogue, model)
         lists = np.full((len(self.users), weights.depth), -1, dtype=np.int64)
         for start in range(0, len(self.users), _CHUNK):
             users = self.users[start : start + _CHUNK]
-            for row, ranked in enumerate(self._rank(users, snapshot, weights, content=content), start):
+            for row, ranked in enumerate(self._rank(users, snapshot, weights, options, content=content), start):
                 lists[row, : len(ranked)] = self._catalogue.index.find(ranked.titles)
             progress(min(start + _CHUNK, len(self.users)), len(self.users))
         return lists
 
-    def _rank(self, users: IndexArray, snapshot: Snapshot, weights: Weights, *, content: bool) -> list[RankedList]:
+    def _rank(
+        self, users: IndexArray, snapshot: Snapshot, weights: Weights, options: ListOptions, *, content: bool
+    ) -> list[RankedList]:
         kept = (self._known.users >= users[0]) & (self._known.users <= users[-1])
         found = self._known.part(kept).found()
         ids = to_uuids(self._known.user_ids[users])
@@ -94,7 +104,7 @@ class Evaluator:
             strengths=self._platform.strengths,
             most=self._platform.history_length,
         )
-        return rank(known, snapshot, weights)
+        return rank(known, snapshot, weights, options)
 
     def _truth(self, split: Split, relevant: Interactions) -> Truth:
         liked = self._of_all(split.fit.part(split.fit.positive))
@@ -106,6 +116,7 @@ class Evaluator:
         return Truth(
             relevant=self._of_tested(relevant),
             disliked=self._of_tested(disliked),
+            genres=self._catalogue.genres,
             popularity=popularity,
             users=len(np.unique(split.fit.users)),
             history_popularity=history_popularity,

@@ -10,6 +10,8 @@ For a user with n relevant titles and a list whose i-th title (from 1) is a hit 
     popularity_bias@k  mean popularity of the list / mean popularity of the user's history - 1 (Abdollahpouri et al.,
                      2019: popularity lift); 0 means as popular as what the user watches anyway; not for users
                      whose history nobody else likes
+    ild@k            intra-list diversity: mean over pairs of titles of 1 - common genres / genres of either (Ziegler et
+                     al., 2005, with Jaccard's similarity); of titles with genres
     disliked@k       share of the user's disliked titles that were held out and are in the first k; lower is better
     coverage@k       share of the catalogue that is in anybody's first k; one figure for all users
 
@@ -25,12 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from shared.catalogue import GenreMask
 from shared.model import Interval
+from shared.variety import genre_similarity
 
 KS = (10, 20, 50, 100)
 RESAMPLES = 1000
 _BLOCK = 50  # resamples drawn at once, of which
 _COVERAGE_PER_BLOCK = 5  # have their coverage counted: 100 in all
+_LISTS = 64  # whose pairs are compared at once
 _CONFIDENCE = (2.5, 97.5)  # percentiles
 
 Floats = NDArray[np.float64]
@@ -43,6 +48,7 @@ class Truth:
 
     relevant: sparse.csr_array  # (n, t), 1 where the user did like the title; at least one each
     disliked: sparse.csr_array  # (n, t), 1 where the user did dislike it
+    genres: GenreMask  # (t, w): one bit per genre
     popularity: Floats  # (t,), users who like each title, in what was learnt from
     users: int  # users learnt from
     history_popularity: Floats  # (n,), mean popularity of each user's history; NaN without one
@@ -64,6 +70,7 @@ def per_user(lists: Lists, truth: Truth, ks: Sequence[int] = KS) -> dict[str, Fl
     surprise = np.where(there, -np.log2(np.maximum(popularity, 0.5) / max(1, truth.users)), 0.0)
     usual = np.where(truth.history_popularity > 0, truth.history_popularity, np.nan)
     first = np.where(hits.any(axis=1), hits.argmax(axis=1), depth)
+    unlike, pairs = _unlike(lists[:, :depth], truth.genres)
     found: dict[str, Floats] = {}
     for k in ks:
         hit, length = hits[:, :k].sum(axis=1), there[:, :k].sum(axis=1)
@@ -71,8 +78,9 @@ def per_user(lists: Lists, truth: Truth, ks: Sequence[int] = KS) -> dict[str, Fl
         found[f"capped_recall@{k}"] = hit / np.minimum(count, k)
         found[f"ndcg@{k}"] = (hits[:, :k] * discount[:k]).sum(axis=1) / ideal[np.minimum(count, k)]
         found[f"mrr@{k}"] = np.where(first < k, 1 / (first + 1), 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):  # NaN: an empty list, no history, no dislikes
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN: an empty list, no history, no dislikes, no genres
             found[f"disliked@{k}"] = unwanted[:, :k].sum(axis=1) / dislikes
+            found[f"ild@{k}"] = unlike[:, k - 1] / pairs[:, k - 1]
             found[f"novelty@{k}"] = surprise[:, :k].sum(axis=1) / length
             found[f"popularity_bias@{k}"] = popularity[:, :k].sum(axis=1) / length / usual - 1
     return found
@@ -82,6 +90,13 @@ def interval(values: Floats, *, seed: int) -> Interval:
     """The mean of one metric, shape (n,), with its interval."""
     low, high = np.percentile(_resampled(values[:, None], seed=seed)[0], _CONFIDENCE)
     return _around(values.mean(), low, high)
+
+
+def ratio(values: Floats, others: Floats, *, seed: int) -> Interval:
+    """The mean of one metric over that of another, of the same users, shape (n,) each, with its interval."""
+    means, _ = _resampled(np.column_stack([values, others]), seed=seed)
+    low, high = np.percentile(means[:, 0] / means[:, 1], _CONFIDENCE)
+    return _around(values.mean() / others.mean(), low, high)
 
 
 def intervals(lists: Lists, truth: Truth, *, seed: int, ks: Sequence[int] = KS) -> dict[str, Interval]:
@@ -97,9 +112,9 @@ def intervals(lists: Lists, truth: Truth, *, seed: int, ks: Sequence[int] = KS) 
     low, high = np.nanpercentile(means, _CONFIDENCE, axis=0)
     mean = np.nanmean(values, axis=0)
     result = {name: _around(mean[i], low[i], high[i]) for i, name in enumerate(names)}
-    spread = np.array([[_coverage(lists[users], truth, k) for k in ks] for users in samples])
+    spread = np.array([[coverage(lists[users], truth, k) for k in ks] for users in samples])
     for i, k in enumerate(ks):
-        value = _coverage(lists, truth, k)
+        value = coverage(lists, truth, k)
         low, high = np.percentile(spread[:, i], _CONFIDENCE) - spread[:, i].mean()
         result[f"coverage@{k}"] = _around(value, max(0.0, value + low), min(1.0, value + high))
     return result
@@ -137,6 +152,23 @@ def _hits(lists: Lists, titles_of: sparse.csr_array) -> NDArray[np.bool_]:
     return np.isin(pairs, wanted) & (lists >= 0)
 
 
-def _coverage(lists: Lists, truth: Truth, k: int) -> float:
+def _unlike(lists: Lists, genres: GenreMask) -> tuple[Floats, Floats]:
+    """How unlike the titles of each beginning of a list are, summed over its pairs, and how many pairs there are: those
+    of titles with genres. Shape (n, depth) both."""
+    unlike, pairs = np.zeros(lists.shape), np.zeros(lists.shape)
+    if not genres.any():
+        return unlike, pairs
+    for start in range(0, len(lists), _LISTS):
+        block = lists[start : start + _LISTS]
+        masks = np.where((block >= 0)[:, :, None], genres[block], 0)
+        has_genres = np.bitwise_or.reduce(masks, axis=2) > 0
+        counts = np.triu(has_genres[:, :, None] & has_genres[:, None, :], 1)  # each pair once, at its later title
+        pairs[start : start + _LISTS] = counts.sum(axis=1).cumsum(axis=1)
+        unlike[start : start + _LISTS] = ((1 - genre_similarity(masks)) * counts).sum(axis=1).cumsum(axis=1)
+    return unlike, pairs
+
+
+def coverage(lists: Lists, truth: Truth, k: int) -> float:
+    """Share of the catalogue that is in anybody's first k."""
     shown = lists[:, :k]
     return len(np.unique(shown[shown >= 0])) / max(1, truth.relevant.shape[1])

@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 
 from shared.ids import IdArray, IdIndex, pack_ids
-from shared.media import genre_key
+from shared.media import name_key
 from worker.training.evaluator import Preferences
 from worker.training.interactions import Interactions
 
@@ -17,11 +17,11 @@ FAVOURITES = 3  # genres of a user
 
 def favourites(history: Interactions, genres: Mapping[str, IdArray]) -> Preferences:
     """Each user's most frequent genres among the titles they like or watch, ties by name. Looks at nothing else."""
-    names = sorted({key for name in genres if (key := genre_key(name))})
+    names = sorted({key for name in genres if (key := name_key(name))})
     titles = IdIndex(history.title_ids)
     has = np.zeros((len(history.title_ids), len(names)), dtype=np.float32)
     for name, ids in genres.items():
-        if key := genre_key(name):
+        if key := name_key(name):
             places = titles.find(ids)
             has[places[places >= 0], names.index(key)] = 1
     liked = history.part(history.positive)

@@ -115,14 +115,14 @@ def _goes_on(fit: Interactions, held: Interactions) -> bool:
 def _from_files(
     parts: Split, protocol: Protocol, names: Names, titles: IdArray, settings: ModelSettings, options: Options
 ) -> Task:
-    platform = platform_of(Listed.without_years(titles), settings, datetime.now(UTC))
+    platform = platform_of(Listed.ids_only(titles), settings, datetime.now(UTC))
     if options.titles is not None:
         listed, genres = read_genres(options.titles, names)
         if not np.isin(titles, listed).any():
             raise UnusableFile(f"{options.titles} has none of the titles that users interacted with")
         platform = replace(
             platform,
-            titles=Listed.without_years(np.union1d(titles, listed)),
+            titles=Listed.ids_only(np.union1d(titles, listed)),
             genres=genres,
             preferences=favourites(parts.history, genres),
         )

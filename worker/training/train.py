@@ -107,7 +107,7 @@ class Training:
         return interactions
 
     def _select(self, interactions: Interactions, now: datetime) -> Selection:
-        platform = platform_of(Listed.without_years(interactions.title_ids), self.settings, now)
+        platform = platform_of(Listed.ids_only(interactions.title_ids), self.settings, now)
         protocol = Protocol.TEMPORAL if interactions.ordered else Protocol.RANDOM
         return select(
             interactions, platform, policy(self.settings, ordered=interactions.ordered), protocol, self.report

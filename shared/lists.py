@@ -1,0 +1,99 @@
+"""From names of lists to their pages, the same way for every kind of list.
+
+cursor? -> the list it was cut from ─┐
+cache? ─> or made, and cached        ─┴─> page, and a cursor where one is wanted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from shared.cache import ListCache
+from shared.errors import CacheUnavailable
+from shared.list_name import ListName
+from shared.media import Page
+from shared.options import START, Part
+from shared.pages import Pages, Ranking
+from shared.pins import Pinned, Pins, read_cursor, write_cursor
+from shared.ranked_list import RankedList
+from shared.snapshot import Snapshot
+
+# Lists of these names, and whether they had to be made without something.
+Make: TypeAlias = Callable[[Sequence[ListName]], tuple[Mapping[ListName, RankedList], bool]]
+
+
+class Lists:
+    """Finds or makes lists, and cuts pages from them. Safe to share between threads."""
+
+    def __init__(self, cache: ListCache, pins: Pins, pages: Pages) -> None:
+        self._cache = cache
+        self._pins = pins
+        self._pages = pages
+
+    def pages(
+        self,
+        names: Sequence[ListName],
+        make: Make,
+        snapshot: Snapshot,
+        *,
+        limit: int,
+        offset: int = 0,
+        explain: bool,
+        fresh: bool = False,
+    ) -> dict[ListName, Page]:
+        """A page of each list. fresh: pass the cache over, but fill it. Raises DatabaseUnavailable, and what `make`
+        does."""
+        rankings = self._rankings(names, make, snapshot, fresh=fresh)
+        return self._pages.render(rankings, limit=limit, offset=offset, explain=explain)
+
+    def page(
+        self, name: ListName, make: Make, snapshot: Snapshot, part: Part, *, explain: bool, fresh: bool = False
+    ) -> Page:
+        """A part of one list. With a cursor it is cut from the list that the cursor's page was cut from.
+
+        Raises DatabaseUnavailable, what `make` does and, with a cursor, InvalidRequest, CursorExpired and
+        CacheUnavailable.
+        """
+        if part.cursor in (None, START):
+            ranking = self._rankings([name], make, snapshot, fresh=fresh)[name]
+            page = self._pages.render({name: ranking}, limit=part.limit, offset=part.offset, explain=explain)[name]
+            end = part.offset + part.limit
+            if part.cursor is None or end >= len(ranking.ranked):
+                return page
+            try:
+                digest = self._pins.put(name, Pinned(ranking.ranked, ranking.model_version, ranking.degraded))
+            except CacheUnavailable:
+                return replace(page, degraded=True)
+            return replace(page, next_cursor=write_cursor(digest, end))
+        digest, offset = read_cursor(part.cursor or "")
+        pinned = self._pins.get(name, digest)
+        ranking = Ranking(pinned.ranked, pinned.model_version, cached=True, degraded=pinned.degraded)
+        page = self._pages.render({name: ranking}, limit=part.limit, offset=offset, explain=explain)[name]
+        end = offset + part.limit
+        return page if end >= len(pinned.ranked) else replace(page, next_cursor=write_cursor(digest, end))
+
+    def _rankings(
+        self, names: Sequence[ListName], make: Make, snapshot: Snapshot, *, fresh: bool
+    ) -> dict[ListName, Ranking]:
+        names = list(dict.fromkeys(names))
+        cached = {} if fresh else self._cache.get_many(names, snapshot)
+        missing = [name for name in names if name not in cached]
+        made, degraded = make(missing) if missing else ({}, False)
+        if not degraded:
+            self._cache.put_many(made, snapshot)
+        return {
+            name: Ranking(
+                ranked=_still_there(cached[name], snapshot) if name in cached else made[name],
+                model_version=snapshot.model_version,
+                cached=name in cached,
+                degraded=degraded and name not in cached,
+            )
+            for name in names
+        }
+
+
+def _still_there(ranked: RankedList, snapshot: Snapshot) -> RankedList:
+    """A cached list without the titles that have left the catalogue since."""
+    return ranked.part(snapshot.catalogue.index.find(ranked.titles) >= 0)
