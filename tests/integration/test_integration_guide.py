@@ -7,14 +7,14 @@ import re
 import shlex
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
 from pydantic import BaseModel
 
 from gateway.errors import PROBLEMS
-from shared.contracts import BATCH_TASK, QUEUE, BatchRequest, PageQuery, ResultsQuery
+from shared.contracts import BATCH_TASK, QUEUE, BatchRequest, ListRequest, ResultsQuery, UserPageRequest
 from shared.job_states import JobState
 from shared.media import Source, Strategy
 from shared.settings import Settings
@@ -145,17 +145,17 @@ def test_the_table_of_problems_is_the_gateways() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "first_column", "contract"),
+    ("heading", "first_column", "contract", "besides"),
     [
-        ("3.1 One user", "parameter", PageQuery),
-        ("3.2 A few users", "field", BatchRequest),
-        ("3.4 A job's results", "parameter", ResultsQuery),
+        ("3.1 One user", "parameter", UserPageRequest, ()),
+        ("3.2 A few users", "field", BatchRequest, ListRequest.model_fields),
+        ("3.4 A job's results", "parameter", ResultsQuery, ()),
     ],
 )
 def test_parameters_have_the_ranges_and_defaults_of_the_contracts(
-    heading: str, first_column: str, contract: type[BaseModel]
+    heading: str, first_column: str, contract: type[BaseModel], besides: Collection[str]
 ) -> None:
-    assert wrong_parameters(table(GUIDE.section(heading), first_column), contract) == []
+    assert wrong_parameters(table(GUIDE.section(heading), first_column), contract, besides=besides) == []
 
 
 def test_settings_are_named_and_valued_as_they_are() -> None:
