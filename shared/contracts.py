@@ -198,7 +198,7 @@ class PopularRequest(_Page):
         description="count only the last so many days; without it and `half_life_days`, what is popular in general",
     )
     half_life_days: Annotated[int, Field(ge=1, le=3650), WHOLE] | None = Field(
-        None, description="age at which a like or a watch counts half"
+        None, description="age at which a like or a watch counts half; without `window_days`, within a year"
     )
 
 

@@ -25,6 +25,8 @@ from shared.taste import Taste
 from shared.tastes import taste_for_title, taste_of_profile
 from shared.trends import Trends
 
+_YEAR = 365  # days; a count over all time would be a query over the whole table
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -87,8 +89,8 @@ class Discovery:
         explain: bool,
         fresh: bool = False,
     ) -> Page:
-        """What is liked most: within so many days, an interaction counting half after so many; with neither as the
-        catalogue has it. Where engagement_db can't be read, that is what there is, marked `degraded`.
+        """What is liked most: within so many days, by default a year, an interaction counting half after so many; with
+        neither as the catalogue has it. Where engagement_db can't be read, that is what there is, marked `degraded`.
 
         Raises as `preview`.
         """
@@ -98,7 +100,7 @@ class Discovery:
 
         def trending(_missing: Sequence[ListName]) -> tuple[dict[ListName, RankedList], bool]:
             try:
-                found = self._trends.get(window_days, half_life_days)
+                found = self._trends.get(window_days or _YEAR, half_life_days)
             except DatabaseUnavailable:
                 return dict(always([name])[0]), True
             popularity = np.zeros(len(snapshot.catalogue), dtype=np.float32)

@@ -14,8 +14,10 @@ from shared.media import Source, Strategy
 JobId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="as it was submitted")]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Users = Annotated[int, Field(ge=0)]
-Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
-Score = Annotated[float, Field(ge=0, le=1)]
+UserId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=["34d19a60-dea5-5a97-9a47-7a09d18673d6"])]
+MediaId = Annotated[str, Field(json_schema_extra={"format": "uuid"}, examples=["892b222f-9a86-5e9d-9856-1581e363fbbf"])]
+Score = Annotated[float, Field(ge=0, le=1, examples=[0.807])]
+Cursor = Annotated[str | None, Field(description="of the next part; null after the last", examples=["AAAAAAAAAAE"])]
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(JobState)})]
 Ending = Annotated[str, WithJsonSchema({"type": "string", "enum": [f"job.{s}" for s in JobState if s not in OPEN]})]
 Readiness = Literal["ready", "degraded", "unavailable"]
@@ -105,8 +107,8 @@ class ProblemKindDocument(TypedDict):
 class CauseDocument(TypedDict):
     """A title of the user's own history, and what the recommended title owes to it."""
 
-    media_id: Uuid
-    title: str | None
+    media_id: MediaId
+    title: Annotated[str | None, Field(examples=["Heat"])]
     interaction: Annotated[str, WithJsonSchema({"type": "string", "enum": ["LIKE", "WATCH"]})]
     share: Annotated[Score, Field(description="of collaborative_score")]
 
@@ -114,8 +116,10 @@ class CauseDocument(TypedDict):
 class ReasonDocument(TypedDict):
     """Why a title is recommended."""
 
-    text: Annotated[str, Field(description="one plain sentence")]
-    genres: Annotated[list[str], Field(description="genres of the title that the user prefers")]
+    text: Annotated[str, Field(description="one plain sentence", examples=["Because you liked Heat and Ronin"])]
+    genres: Annotated[
+        list[str], Field(description="genres of the title that the user prefers", examples=[["Action", "Thriller"]])
+    ]
     history: Annotated[list[CauseDocument], Field(max_length=3, description="the largest share first")]
     history_rest: Annotated[
         float,
@@ -129,13 +133,13 @@ class ReasonDocument(TypedDict):
 class RecommendationDocument(TypedDict, total=False):
     """A title, and why it is here. Every field is there, unless `fields` or `explain` leave it out."""
 
-    media_id: Uuid
-    title: str | None
-    description: str | None
-    release_year: int | None
-    media_type: str | None
-    cover_url: str | None
-    genres: list[str]
+    media_id: MediaId
+    title: Annotated[str | None, Field(examples=["Hunt for Red October, The"])]
+    description: Annotated[str | None, Field(examples=[None])]
+    release_year: Annotated[int | None, Field(examples=[1990])]
+    media_type: Annotated[str | None, Field(examples=["MOVIE"])]
+    cover_url: Annotated[str | None, Field(examples=[None])]
+    genres: Annotated[list[str], Field(examples=[["Action", "Adventure", "Thriller"]])]
     score: Annotated[Score, Field(description="what the list is ordered by, unless variety is asked for")]
     content_score: Annotated[Score, Field(description="matching genres / the user's genres")]
     collaborative_score: Annotated[Score, Field(description="how near it is to what the user liked and watched")]
@@ -147,27 +151,31 @@ class ListDocument(TypedDict):
     """A part of a list."""
 
     recommendations: Annotated[list[RecommendationDocument], Field(description="best first")]
-    count: Annotated[int, Field(ge=0, description="titles on this page")]
-    limit: int
-    offset: int
-    next_cursor: Annotated[str | None, Field(description="the next page's, where one was asked for")]
-    exhausted: Annotated[bool, Field(description="the catalogue has no more titles for this list")]
+    count: Annotated[int, Field(ge=0, description="titles on this page", examples=[1])]
+    limit: Annotated[int, Field(examples=[1])]
+    offset: Annotated[int, Field(examples=[0])]
+    next_cursor: Annotated[
+        str | None, Field(description="the next page's, where one was asked for with `cursor`", examples=[None])
+    ]
+    exhausted: Annotated[bool, Field(description="the catalogue has no more titles for this list", examples=[False])]
     strategy: Annotated[str, WithJsonSchema({"type": "string", "enum": list(Strategy)})]
-    model_version: Annotated[str | None, Field(description="null before the first training")]
-    cached: Annotated[bool, Field(description="the list is a kept one")]
-    degraded: Annotated[bool, Field(description="something was down: the list was made without it")]
+    model_version: Annotated[
+        str | None, Field(description="null before the first training", examples=["20261122T201626Z-4eaa6e9c"])
+    ]
+    cached: Annotated[bool, Field(description="the list is a kept one", examples=[False])]
+    degraded: Annotated[bool, Field(description="something was down: the list was made without it", examples=[False])]
 
 
 class UserPageDocument(ListDocument):
     """A part of one user's list."""
 
-    user_id: Uuid
+    user_id: UserId
 
 
 class SimilarDocument(ListDocument):
     """A part of the list of titles like one."""
 
-    media_id: Uuid
+    media_id: MediaId
 
 
 class BatchDocument(TypedDict):
@@ -180,26 +188,26 @@ class BatchDocument(TypedDict):
 class ResultsDocument(TypedDict):
     """A part of a job's results."""
 
-    job_id: Uuid
+    job_id: JobId
     results: list[UserPageDocument]
     count: Users
-    next_cursor: Annotated[str | None, Field(description="of the next part; null after the last")]
+    next_cursor: Cursor
 
 
 class FailureDocument(TypedDict):
     """A user whom a job could not do."""
 
-    user_id: Uuid
+    user_id: UserId
     detail: Annotated[str, Field(description="why, for people")]
 
 
 class FailuresDocument(TypedDict):
     """A part of the users whom a job could not do."""
 
-    job_id: Uuid
+    job_id: JobId
     failures: list[FailureDocument]
     count: Users
-    next_cursor: Annotated[str | None, Field(description="of the next part; null after the last")]
+    next_cursor: Cursor
 
 
 class HealthDocument(TypedDict):

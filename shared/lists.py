@@ -33,46 +33,47 @@ class Lists:
         self._pages = pages
 
     def pages(
-        self,
-        names: Sequence[ListName],
-        make: Make,
-        snapshot: Snapshot,
-        *,
-        limit: int,
-        offset: int = 0,
-        explain: bool,
-        fresh: bool = False,
+        self, names: Sequence[ListName], make: Make, snapshot: Snapshot, *, limit: int, explain: bool
     ) -> dict[ListName, Page]:
-        """A page of each list. fresh: pass the cache over, but fill it. Raises DatabaseUnavailable, and what `make`
-        does."""
-        rankings = self._rankings(names, make, snapshot, fresh=fresh)
-        return self._pages.render(rankings, limit=limit, offset=offset, explain=explain)
+        """The first page of each list. Raises DatabaseUnavailable, and what `make` does."""
+        rankings = self._rankings(names, make, snapshot, fresh=False)
+        return self._pages.render(rankings, limit=limit, explain=explain)
 
     def page(
         self, name: ListName, make: Make, snapshot: Snapshot, part: Part, *, explain: bool, fresh: bool = False
     ) -> Page:
-        """A part of one list. With a cursor it is cut from the list that the cursor's page was cut from.
+        """A part of one list; with a cursor, of the list that the cursor's page was cut from. fresh: pass the cache
+        over, but fill it.
 
         Raises DatabaseUnavailable, what `make` does and, with a cursor, InvalidRequest, CursorExpired and
         CacheUnavailable.
         """
-        if part.cursor in (None, START):
-            ranking = self._rankings([name], make, snapshot, fresh=fresh)[name]
-            page = self._pages.render({name: ranking}, limit=part.limit, offset=part.offset, explain=explain)[name]
-            end = part.offset + part.limit
-            if part.cursor is None or end >= len(ranking.ranked):
-                return page
-            try:
-                digest = self._pins.put(name, Pinned(ranking.ranked, ranking.model_version, ranking.degraded))
-            except CacheUnavailable:
-                return replace(page, degraded=True)
-            return replace(page, next_cursor=write_cursor(digest, end))
-        digest, offset = read_cursor(part.cursor or "")
+        if part.cursor is not None and part.cursor != START:
+            return self._page_by_cursor(name, part.cursor, part.limit, explain=explain)
+        ranking = self._rankings([name], make, snapshot, fresh=fresh)[name]
+        page, after = self._cut(name, ranking, part.offset, part.limit, explain=explain)
+        if part.cursor is None or after is None:
+            return page
+        try:
+            digest = self._pins.put(name, Pinned(ranking.ranked, ranking.model_version, ranking.degraded))
+        except CacheUnavailable:
+            return replace(page, degraded=True)
+        return replace(page, next_cursor=write_cursor(digest, after))
+
+    def _page_by_cursor(self, name: ListName, cursor: str, limit: int, *, explain: bool) -> Page:
+        digest, offset = read_cursor(cursor)
         pinned = self._pins.get(name, digest)
         ranking = Ranking(pinned.ranked, pinned.model_version, cached=True, degraded=pinned.degraded)
-        page = self._pages.render({name: ranking}, limit=part.limit, offset=offset, explain=explain)[name]
-        end = offset + part.limit
-        return page if end >= len(pinned.ranked) else replace(page, next_cursor=write_cursor(digest, end))
+        page, after = self._cut(name, ranking, offset, limit, explain=explain)
+        return page if after is None else replace(page, next_cursor=write_cursor(digest, after))
+
+    def _cut(
+        self, name: ListName, ranking: Ranking, offset: int, limit: int, *, explain: bool
+    ) -> tuple[Page, int | None]:
+        """A page, and where the next one begins, None at the list's end."""
+        page = self._pages.render({name: ranking}, limit=limit, offset=offset, explain=explain)[name]
+        after = offset + limit
+        return page, after if after < len(ranking.ranked) else None
 
     def _rankings(
         self, names: Sequence[ListName], make: Make, snapshot: Snapshot, *, fresh: bool

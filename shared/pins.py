@@ -58,13 +58,18 @@ class Pins:
         Raises CursorExpired when it is no longer kept, InvalidRequest when it is another list's, CacheUnavailable.
         """
         [value] = self._store.get_many([_PREFIX + digest])
-        if value is None:
-            raise CursorExpired("the list this cursor goes on with is no longer kept; ask for the first page again")
-        head, _, body = value.partition(b"\n")
-        about = orjson.loads(head)
-        if about["place"] != _place(name) or not (name.bare or about["name"] == name.key.hex()):
+        head, _, body = (value or b"").partition(b"\n")
+        try:
+            about = orjson.loads(head)
+            place, key = about["place"], about["name"]
+            pinned = Pinned(decode(body, None), about["model_version"], about["degraded"])
+        except (ValueError, KeyError, TypeError):
+            raise CursorExpired(
+                "the list this cursor goes on with is no longer kept; ask for the first page again"
+            ) from None
+        if place != _place(name) or not (name.bare or key == name.key.hex()):
             raise _foreign("another request's; send it alone, or with the parameters that it was given for")
-        return Pinned(decode(body, None), about["model_version"], about["degraded"])
+        return pinned
 
 
 def write_cursor(digest: bytes, place: int) -> str:

@@ -48,17 +48,22 @@ def reasons(name: ListName, ranked: RankedList, titles: Mapping[UUID, Title]) ->
 
 
 def _text(name: ListName, source: Source, causes: Sequence[Cause], genres: Sequence[str]) -> str:
-    named = [cause for cause in causes if cause.title]
+    named = [(cause.kind, _called(cause.title)) for cause in causes if cause.title]
     if named and name.kind is ListKind.SIMILAR:
-        return f"Liked by people who like {named[0].title}"
+        return f"Liked by people who like {named[0][1]}"
     if named:
-        liked = [str(cause.title) for cause in named if cause.kind is Kind.LIKE]
-        watched = [str(cause.title) for cause in named if cause.kind is Kind.WATCH]
+        liked = [title for kind, title in named if kind is Kind.LIKE]
+        watched = [title for kind, title in named if kind is Kind.WATCH]
         parts = (f"{verb} {_listed(titles)}" for verb, titles in (("liked", liked), ("watched", watched)) if titles)
         return f"Because you {' and '.join(parts)}"
     if genres and source is not Source.EXPLORATION:
         return f"Also {_listed(genres)}" if name.kind is ListKind.SIMILAR else f"Because you like {_listed(genres)}"
     return _OF_SOURCE[source]
+
+
+def _called(title: str) -> str:
+    """A title within a sentence: its own commas must not be taken for ours."""
+    return f"\u201c{title}\u201d" if "," in title else title
 
 
 def _listed(words: Sequence[str]) -> str:

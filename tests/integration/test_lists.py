@@ -252,12 +252,15 @@ class TestCursors:
         answer = scene.gateway.client.get(f"/api/recommendations/{uuid4()}", query_string={"cursor": cursor})
         assert (answer.status_code, answer.get_json()["type"]) == (400, "/problems/invalid-request")
 
-    def test_an_expired_one_says_so(self, scene: Scene) -> None:
+    @pytest.mark.parametrize("left", [None, b"", b"{}", b"[]\n", b"\xff" * 40], ids=str)
+    def test_one_whose_list_is_gone_or_unreadable_is_expired_and_says_so(
+        self, scene: Scene, left: bytes | None
+    ) -> None:
         cursor = scene.gateway.page(scene.user, limit=2, cursor="*")["next_cursor"]
         with redis.Redis.from_url(scene.platform.redis_url) as client:
             [pinned] = client.keys("pin:*")
             assert 0 < client.ttl(pinned) <= scene.platform.settings().cursor_seconds
-            client.delete(pinned)
+            client.delete(pinned) if left is None else client.set(pinned, left)
         answer = scene.gateway.client.get(of_user(scene), query_string={"cursor": cursor})
         assert (answer.status_code, answer.get_json()["type"]) == (410, "/problems/cursor-expired")
 

@@ -81,6 +81,18 @@ def test_every_example_in_it_fits_its_schema(document: dict[str, Any]) -> None:
     assert count > 5
 
 
+def test_every_example_of_a_field_fits_its_field(document: dict[str, Any]) -> None:
+    fields = [
+        field
+        for schema in document["components"]["schemas"].values()
+        for field in schema.get("properties", {}).values()
+    ]
+    examples = [(field, example) for field in fields for example in field.get("examples", [])]
+    assert len(examples) > 10
+    for field, example in examples:
+        fits(example, field, document)
+
+
 def test_the_examples_of_problems_are_problems(document: dict[str, Any]) -> None:
     examples = document["components"]["examples"]
     assert set(examples) <= set(PROBLEMS)
