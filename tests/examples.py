@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,7 +21,17 @@ from tests.conftest import Service
 from tests.guides import DOCS
 
 EXAMPLES = DOCS / "examples"
-PROGRAMS = ("recommend", "batch", "job")  # those that ask the gateway, in each language but the shell
+# Those that ask the gateway, in each language but the shell; with words that the service refuses, and what it says.
+PROGRAMS = {
+    "recommend": (["nobody"], "user_id: not a UUID"),
+    "filtered": (["nobody", "Drama"], "user_id: not a UUID"),
+    "browse": (["nobody"], "user_id: not a UUID"),
+    "similar": (["nothing"], "media_id: not a UUID"),
+    "popular": ([" "], "genres_any[0]: not a name"),
+    "preview": (["Drama,", "nothing"], "genres[1]: not a name; liked[0]: not a UUID"),
+    "batch": (["nobody"], "user_ids[0]: not a UUID"),
+    "job": (["nobody"], "user_ids[0]: not a UUID"),
+}
 LIMIT = 3
 PATIENCE = 60.0  # s, for one program
 
@@ -132,8 +143,13 @@ def titles_of(service: Service, users: Sequence[UUID]) -> dict[UUID, list[str]]:
         body = {"user_ids": [str(user) for user in users[start : start + 50]], "limit": LIMIT}
         results = service.client.post("/api/recommendations/batch", body).body["results"]
         for user, page in results.items():
-            found[UUID(user)] = [f"{t['score']:.4f}  {t['title'] or '(no title)'}" for t in page["recommendations"]]
+            found[UUID(user)] = printed(page)
     return found
+
+
+def printed(page: dict[str, Any]) -> list[str]:
+    """A page's titles as the examples print them."""
+    return [f"{t['score']:.4f}  {t['title'] or '(no title)'}" for t in page["recommendations"]]
 
 
 def best_of(service: Service, users: Sequence[UUID]) -> list[str]:

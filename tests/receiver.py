@@ -1,11 +1,15 @@
-"""A receiver of callbacks: a real HTTP or HTTPS server on 127.0.0.1 that answers as a test tells it to."""
+"""A receiver of callbacks, or what stands in front of the service: a real HTTP or HTTPS server on 127.0.0.1 that
+answers as a test tells it to."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import ssl
 import threading
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +24,7 @@ Answer = Callable[[BaseHTTPRequestHandler, threading.Event], None]
 class Call:
     """A request that came in."""
 
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -41,9 +46,12 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            call: Call  # the one being answered
 
             def do_POST(self) -> None:
                 receiver._answer(self)
+
+            do_GET = do_POST  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 """Nothing to say."""
@@ -58,10 +66,16 @@ class Receiver:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True)
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        body = request.rfile.read(int(request.headers["Content-Length"]))
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def _answer(self, request: Any) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        request.call = Call(request.command, request.path, dict(request.headers), body)
         with self._lock:
-            self.calls.append(Call(request.path, dict(request.headers), body))
+            self.calls.append(request.call)
             answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         answer(request, self._closing)
 
@@ -80,15 +94,50 @@ def status(code: int, **headers: str) -> Answer:
     """A status, with a short body; `Retry_After` is Retry-After."""
 
     def answer(request: BaseHTTPRequestHandler, _: threading.Event) -> None:
-        request.send_response(code)
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        body = b"" if code == 204 else b"so be it"
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        _send(request, code, named, b"" if code == 204 else b"so be it")
 
     return answer
+
+
+def document(value: Any) -> Answer:
+    """A JSON document."""
+
+    def answer(request: BaseHTTPRequestHandler, _: threading.Event) -> None:
+        _send(request, 200, {"Content-Type": "application/json"}, json.dumps(value).encode())
+
+    return answer
+
+
+def pass_on(url: str, *, of_body: float = 1.0) -> Answer:
+    """What the service at this address answers; or only so much of its body, and then the connection is closed."""
+
+    def answer(request: Any, _: threading.Event) -> None:
+        call: Call = request.call
+        headers = {name: value for name, value in call.headers.items() if name not in ("Host", "Connection")}
+        outgoing = urllib.request.Request(url + call.path, call.body or None, headers, method=call.method)
+        try:
+            response = urllib.request.urlopen(outgoing, timeout=30)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            body = response.read()
+            kept = {n: v for n, v in response.headers.items() if n not in ("Connection", "Transfer-Encoding")}
+            _send(request, response.status, kept, body, int(len(body) * of_body))
+
+    return answer
+
+
+def _send(
+    request: BaseHTTPRequestHandler, status: int, headers: Mapping[str, str], body: bytes, sent: int | None = None
+) -> None:
+    request.send_response(status)
+    for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(body[:sent])
+    if sent is not None and sent < len(body):
+        request.close_connection = True
 
 
 def hang(_: BaseHTTPRequestHandler, closing: threading.Event) -> None:

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from demo.server import free_port
 from tests.conftest import Service
-from tests.examples import EXAMPLES, PROGRAMS, Examples, best_of, can_run, interpreter, skip_unless_it_runs, titles_of
+from tests.examples import (
+    EXAMPLES,
+    LIMIT,
+    PROGRAMS,
+    Examples,
+    best_of,
+    can_run,
+    interpreter,
+    printed,
+    skip_unless_it_runs,
+    titles_of,
+)
 from tests.guides import UUID_PATTERN
+from tests.receiver import Receiver, document, pass_on, status
 
 LANGUAGES = ("python", "javascript", "java")
 
@@ -20,6 +35,11 @@ LANGUAGES = ("python", "javascript", "java")
 @pytest.fixture(params=LANGUAGES)
 def examples(request: pytest.FixtureRequest, service: Service) -> Examples:
     return Examples.of(request.param, service)
+
+
+def count_of_jobs(service: Service) -> int:
+    [(count,)] = service.platform.sql("jobs_db", "SELECT count(*) FROM jobs")
+    return count
 
 
 class TestExamples:
@@ -51,12 +71,86 @@ class TestExamples:
         [first, second] = [re.search(rf"job ({UUID_PATTERN}), submitted as {key}", run.stderr) for run in runs]
         assert first and second and first[1] == second[1]
 
-    def test_what_the_service_refuses_ends_with_its_own_words(self, examples: Examples) -> None:
-        for program in PROGRAMS:
-            done = examples.run(program, "nobody")
-            assert (done.returncode, done.stdout) == (1, ""), program
-            assert "error: 400 /problems/invalid-request: " in done.stderr
-            assert "not a UUID" in done.stderr
+    def test_filtered_titles_are_printed_with_what_they_are_owed_to(self, service: Service, examples: Examples) -> None:
+        user = service.sample.users[7].id
+        page = service.client.get(f"/api/recommendations/{user}?genres_any=Comedy,Sci-Fi&limit={LIMIT}").body
+        expected = []
+        for line, title in zip(printed(page), page["recommendations"], strict=True):
+            causes = [f"{cause['share']:.4f}  {cause['title']}" for cause in title["reason"]["history"]]
+            assert causes
+            expected += [line, *(f"{'':8}{more}" for more in (title["reason"]["text"], *causes))]
+        assert examples.lines("filtered", user, "Comedy", "Sci-Fi") == expected
+
+    def test_titles_like_one_are_printed(self, service: Service, examples: Examples) -> None:
+        title = service.sample.titles[3].id
+        page = service.client.get(f"/api/titles/{title}/similar?limit={LIMIT}").body
+        assert examples.lines("similar", title) == printed(page)
+        assert page["strategy"] == "hybrid"
+
+    def test_what_is_popular_lately_is_printed(self, service: Service, examples: Examples) -> None:
+        page = service.client.get(f"/api/titles/popular?half_life_days=90&genres_any=Horror&limit={LIMIT}").body
+        assert examples.lines("popular", "Horror") == printed(page)
+        assert {title["source"] for title in page["recommendations"]} == {"trending"}
+
+    def test_somebody_who_signs_up_is_shown_titles_and_why(self, service: Service, examples: Examples) -> None:
+        liked = service.sample.titles[3]
+        lines = examples.lines("preview", "Comedy,Horror", liked.id)
+        assert len(lines) == LIMIT
+        assert all(line.endswith(f"  (Because you liked {liked.title})") for line in lines)
+
+    def test_a_whole_list_is_printed_page_by_page(self, service: Service, examples: Examples) -> None:
+        user, path = service.sample.users[9].id, "/api/recommendations/{}?limit=100&offset={}"
+        pages = [service.client.get(path.format(user, offset)).body for offset in (0, 100)]
+        assert examples.lines("browse", user, LIMIT="30") == [line for page in pages for line in printed(page)]
+        assert pages[1]["count"] == 100
+
+    @pytest.mark.parametrize("program", PROGRAMS)
+    def test_what_the_service_refuses_ends_with_its_own_words(self, examples: Examples, program: str) -> None:
+        words, reason = PROGRAMS[program]
+        done = examples.run(program, *words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"error: 400 /problems/invalid-request: {reason}" in done.stderr
+
+    def test_a_busy_service_is_asked_again_when_it_says(self, service: Service, examples: Examples) -> None:
+        user = service.sample.users[7].id
+        with Receiver(status(503, Retry_After="1"), status(429, Retry_After="1"), pass_on(service.url)) as busy:
+            began = time.monotonic()
+            lines = examples.lines("recommend", user, ML_SERVICE_URL=busy.url)
+            assert time.monotonic() - began >= 2
+        assert lines == [f"{user}  hybrid", *titles_of(service, [user])[user]]
+        assert len(busy.calls) == 3
+
+    def test_a_job_that_was_taken_before_the_answer_got_lost_is_submitted_once(
+        self, service: Service, examples: Examples
+    ) -> None:
+        users = [user.id for user in service.sample.users[:2]]
+        before = count_of_jobs(service)
+        with Receiver(pass_on(service.url, of_body=0.5), pass_on(service.url)) as lossy:
+            assert examples.lines("job", *users, ML_SERVICE_URL=lossy.url) == best_of(service, users)
+        assert [call.path for call in lossy.calls[:2]] == ["/api/recommendations/batch"] * 2
+        assert count_of_jobs(service) == before + 1
+
+    def test_a_jobs_progress_is_told(self, service: Service, examples: Examples) -> None:
+        users = [user.id for user in service.sample.users[:3]]
+        states = [document({"state": state, "done": n, "total": 3}) for state, n in (("accepted", 0), ("running", 2))]
+        with Receiver(pass_on(service.url), *states, pass_on(service.url)) as front:
+            done = examples.run("job", *users, ML_SERVICE_URL=front.url)
+        assert done.stdout.splitlines() == best_of(service, users), done.stderr
+        told = re.findall(r"^(\w+): (\d) of 3 users$", done.stderr, re.MULTILINE)
+        assert (told[:2], told[-1]) == ([("accepted", "0"), ("running", "2")], ("completed", "3"))
+
+    def test_results_that_break_off_are_not_taken_for_all(self, service: Service, examples: Examples) -> None:
+        users = [user.id for user in service.sample.users[:3]]
+
+        def cut(request: Any, closing: threading.Event) -> None:
+            share = 0.5 if request.path.endswith("/results") else 1
+            pass_on(service.url, of_body=share)(request, closing)
+
+        with Receiver(cut) as front:
+            done = examples.run("job", *users, ML_SERVICE_URL=front.url)
+        found = re.search(r"^error: the results broke off after ([01]) ", done.stderr, re.MULTILINE)
+        assert found and done.returncode == 1, done.stderr
+        assert done.stdout.splitlines() == best_of(service, users[: int(found[1])])
 
     def test_without_users_the_usage_is_shown(self, examples: Examples) -> None:
         for program in PROGRAMS:

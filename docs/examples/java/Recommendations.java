@@ -25,8 +25,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Scanner;
+import java.util.Set;
 import java.util.UUID;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -36,70 +39,123 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 public class Recommendations {
     static final String USAGE = """
-        usage: java Recommendations.java recommend USER_ID         one user's titles with their scores
-               java Recommendations.java batch USER_ID...          the titles of a few users, answered at once
-               java Recommendations.java job USER_ID...            many users as a job, and the best title of each
-               java Recommendations.java publish USER_ID...        the same job, put straight on the queue
-               java Recommendations.java job|publish - < FILE      one user id to a line
+        usage: java Recommendations.java recommend USER_ID             one user's titles with their scores
+               java Recommendations.java filtered USER_ID GENRE...     those of some genres, each with its reason
+               java Recommendations.java browse USER_ID                all of them, page by page
+               java Recommendations.java similar MEDIA_ID              more like a title
+               java Recommendations.java popular GENRE...              what is popular lately
+               java Recommendations.java preview GENRE,... MEDIA_ID... what somebody who signs up would get
+               java Recommendations.java batch USER_ID...              the titles of a few users, answered at once
+               java Recommendations.java job USER_ID...                many users as a job, and the best title of each
+               java Recommendations.java publish USER_ID...            the same job, put straight on the queue
+               java Recommendations.java job|publish - < FILE          one user id to a line
 
         ML_SERVICE_URL   the service (http://127.0.0.1:8000)
         BROKER_URL       publish: the broker, a Redis (redis://127.0.0.1:6379/1)
-        LIMIT            titles per user (10)
+        LIMIT            titles per user, or of a page (10)
         IDEMPOTENCY_KEY  job: the submission's name (a new one); under the same name it is the same job
         JOB_ID           publish: the job's id, a UUID (a new one); with the same id it is the same job
         APPEARS_SECONDS  publish: longest wait for a worker to take the message (60)""";
 
-    static final String SERVICE = setting("ML_SERVICE_URL", "http://127.0.0.1:8000").replaceAll("/+$", "");
+    static final Service SERVICE =
+        new Service(setting("ML_SERVICE_URL", "http://127.0.0.1:8000"), Duration.ofSeconds(30), 3);
     static final String BROKER = setting("BROKER_URL", "redis://127.0.0.1:6379/1");
     static final int LIMIT = Integer.parseInt(setting("LIMIT", "10"));
-    static final Duration ANSWER = Duration.ofSeconds(30); // longest wait for an answer
-    static final long JOB_SECONDS = 600; // longest wait for a job to end
     /** Longest wait for a worker to take a message. */
     static final long APPEARS_SECONDS = Long.parseLong(setting("APPEARS_SECONDS", "60"));
-    static final long LISTEN_SECONDS = 5; // before a published job is asked for
-    static final HttpClient HTTP =
-        HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(5)).build();
 
     public static void main(String[] arguments) throws InterruptedException {
-        List<String> users = new ArrayList<>(List.of(arguments));
-        String command = users.isEmpty() ? "" : users.remove(0);
-        if (users.equals(List.of("-"))) users = new Scanner(System.in, UTF_8).tokens().toList();
-        if (users.isEmpty() || users.get(0).startsWith("-")) command = "";
+        List<String> words = new ArrayList<>(List.of(arguments));
+        String command = words.isEmpty() ? "" : words.remove(0);
+        if (words.equals(List.of("-"))) words = new Scanner(System.in, UTF_8).tokens().toList();
+        if (words.isEmpty() || words.get(0).startsWith("-")) command = "";
         System.setOut(new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8));
         try {
             switch (command) {
-                case "recommend" -> recommend(users.get(0));
-                case "batch" -> batch(users);
-                case "job" -> job(users);
-                case "publish" -> publish(users);
+                case "recommend" -> recommend(words.get(0));
+                case "filtered" -> filtered(words.get(0), words.subList(1, words.size()));
+                case "browse" -> browse(words.get(0));
+                case "similar" -> similar(words.get(0));
+                case "popular" -> popular(words);
+                case "preview" -> preview(words.get(0), words.subList(1, words.size()));
+                case "batch" -> batch(words);
+                case "job" -> job(words);
+                case "publish" -> publish(words);
                 default -> {
                     System.err.println(USAGE);
                     System.exit(2);
                 }
             }
-        } catch (Refused refused) {
-            System.err.println("error: " + refused.getMessage());
+        } catch (Failed failed) {
+            System.err.println("error: " + failed.getMessage());
             System.exit(1);
         }
     }
 
     // region: recommend
     /** One user's best titles. */
-    static void recommend(String user) throws Refused, InterruptedException {
-        String path = "/api/recommendations/" + URLEncoder.encode(user, UTF_8) + "?limit=" + LIMIT;
-        Json page = call("GET", path, null).json();
+    static void recommend(String user) throws Problem, InterruptedException {
+        Json page = SERVICE.recommend(user, Map.of("limit", LIMIT));
         System.out.println(page.text("user_id") + "  " + page.text("strategy"));
         for (Json title : page.list("recommendations")) System.out.println(scored(title));
     }
     // end
 
+    // region: filtered
+    /** One user's best titles that have any of these genres, and what of the history each is owed to. */
+    static void filtered(String user, List<String> genres) throws Problem, InterruptedException {
+        Json page = SERVICE.recommend(user, Map.of("genres_any", genres, "limit", LIMIT));
+        for (Json title : page.list("recommendations")) {
+            System.out.println(scored(title));
+            System.out.println("        " + title.get("reason").text("text"));
+            for (Json cause : title.get("reason").list("history")) {
+                System.out.println("        " + fixed(cause, "share") + "  " + name(cause));
+            }
+        }
+    }
+    // end
+
+    // region: browse
+    /** A whole list, no title twice, though the user may like and watch meanwhile. */
+    static void browse(String user) throws Problem, InterruptedException {
+        Service.eachTitle(
+            cursor -> SERVICE.recommend(user, Map.of("cursor", cursor, "limit", LIMIT, "explain", false)),
+            title -> System.out.println(scored(title)));
+    }
+    // end
+
+    // region: similar
+    /** What to show beside a title. */
+    static void similar(String title) throws Problem, InterruptedException {
+        Json page = SERVICE.similar(title, Map.of("limit", LIMIT, "explain", false));
+        for (Json other : page.list("recommendations")) System.out.println(scored(other));
+    }
+    // end
+
+    // region: popular
+    /** What to show to everybody: a like or a watch of 90 days ago counts half. */
+    static void popular(List<String> genres) throws Problem, InterruptedException {
+        Json page = SERVICE.popular(
+            Map.of("half_life_days", 90, "genres_any", genres, "limit", LIMIT, "explain", false));
+        for (Json title : page.list("recommendations")) System.out.println(scored(title));
+    }
+    // end
+
+    // region: preview
+    /** What to show to somebody who has just said what they like; nothing is stored of it. */
+    static void preview(String genres, List<String> liked) throws Problem, InterruptedException {
+        Json page = SERVICE.preview(
+            Map.of("genres", List.of(genres.split(",", -1)), "liked", liked, "limit", LIMIT));
+        for (Json title : page.list("recommendations")) {
+            System.out.println(scored(title) + "  (" + title.get("reason").text("text") + ")");
+        }
+    }
+    // end
+
     // region: batch
-    /** Up to 50 users in one request; for more the service answers with a job. */
-    static void batch(List<String> users) throws Refused, InterruptedException {
-        String body = Json.write(Map.of("user_ids", users, "limit", LIMIT));
-        Json answer = call("POST", "/api/recommendations/batch", body).json();
-        if (!answer.has("results")) throw new Refused(202, "too many users to answer at once; use job");
-        answer.map("results").forEach((user, page) -> {
+    /** Up to 50 users in one request; more are a job. */
+    static void batch(List<String> users) throws Problem, InterruptedException {
+        SERVICE.batch(users, Map.of("limit", LIMIT, "explain", false)).forEach((user, page) -> {
             System.out.println(user + "  " + page.text("strategy"));
             for (Json title : page.list("recommendations")) System.out.println(scored(title));
         });
@@ -108,25 +164,42 @@ public class Recommendations {
 
     // region: job
     /** Any number of users, up to 100,000. */
-    static void job(List<String> users) throws Refused, InterruptedException {
+    static void job(List<String> users) throws Failed, InterruptedException {
         String key = setting("IDEMPOTENCY_KEY", UUID.randomUUID().toString());
-        String body = Json.write(Map.of("user_ids", users, "limit", LIMIT));
-        Answer accepted = call(
-            "POST", "/api/recommendations/batch", body, "Prefer", "respond-async", "Idempotency-Key", key);
-        System.err.println("job " + accepted.json().text("job_id") + ", submitted as " + key);
-        printResults(follow(accepted.header("Location"), null));
+        Json job = SERVICE.submit(users, key, Map.of("limit", LIMIT, "explain", false));
+        System.err.println("job " + job.text("job_id") + ", submitted as " + key);
+        printResults(SERVICE.follow(job.text("job_id"), Recommendations::showProgress, Thread::sleep));
     }
     // end
 
+    /** How far a job is. */
+    static void showProgress(Json job) {
+        System.err.println(
+            job.text("state") + ": " + job.number("done") + " of " + job.number("total") + " users");
+    }
+
+    /** The best title of every user, and why the others have none. */
+    static void printResults(Json job) throws Failed, InterruptedException {
+        if (job.has("problem")) System.err.println(job.text("state") + ": " + job.get("problem").text("detail"));
+        SERVICE.results(job, page -> {
+            List<Json> titles = page.list("recommendations");
+            System.out.println(page.text("user_id") + (titles.isEmpty() ? "" : "  " + scored(titles.get(0))));
+        });
+        if (job.number("failed") == 0) return;
+        SERVICE.failures(job.text("job_id"), failure ->
+            System.err.println(failure.text("user_id") + ": " + failure.text("detail")));
+        throw new Failed(job.number("failed") + " of " + job.number("total") + " users failed");
+    }
+
     // region: publish
     /** Any number of users, up to 100,000. */
-    static void publish(List<String> users) throws Refused, InterruptedException {
+    static void publish(List<String> users) throws Failed, InterruptedException {
         String jobId = setting("JOB_ID", UUID.randomUUID().toString());
         String replyTo = "recommendations.reply." + jobId.toLowerCase(Locale.ROOT);
         Map<String, Object> arguments = Map.of("job_id", jobId, "user_ids", users, "limit", LIMIT, "reply_to", replyTo);
         redis(0, "LPUSH", "recommendations", celeryMessage("recommendations.batch.v1", arguments));
         System.err.println("job " + jobId + ", published");
-        printResults(follow("/api/jobs/" + jobId, milliseconds -> listen(replyTo, milliseconds)));
+        printResults(followPublished(jobId, replyTo));
     }
 
     /** A task as Celery's protocol 2 writes it. The delivery tag must be another for every message. */
@@ -151,148 +224,298 @@ public class Recommendations {
      * Listen for an announcement. It says that it is worth asking for the job: should it get lost, or come twice,
      * nothing is wrong.
      */
-    static void listen(String queue, long milliseconds) throws Refused {
+    static void listen(String queue, long milliseconds) throws Failed {
         Object found = redis(milliseconds, "BRPOP", queue, String.valueOf(milliseconds / 1000.0));
         if (found instanceof List<?> pair) {
             System.err.println("announced: " + Json.read((String) pair.get(1)).text("type"));
         }
     }
-    // end
 
-    // region: call
-    /** The service said no, or gave no answer (status 0). */
-    static class Refused extends Exception {
-        final int status;
-
-        Refused(int status, String message) {
-            super(message);
-            this.status = status;
-        }
-    }
-
-    /** A whole answer. */
-    record Answer(HttpResponse<Stream<String>> response, Json json) {
-        String header(String name) {
-            return response.headers().firstValue(name).orElse("");
-        }
-    }
-
-    static Answer call(String method, String path, String body, String... headers)
-            throws Refused, InterruptedException {
-        HttpResponse<Stream<String>> response = send(method, path, body, headers);
-        try (Stream<String> lines = response.body()) {
-            return new Answer(response, Json.read(lines.collect(Collectors.joining("\n"))));
-        } catch (IllegalArgumentException | UncheckedIOException error) {
-            throw new Refused(0, SERVICE + path + " answered something else than JSON: " + error.getMessage());
-        }
-    }
-
-    /**
-     * An open answer, to be read. Tried three times while nobody answers or the service is busy (503): no request of
-     * these examples does harm when it is sent twice.
-     */
-    static HttpResponse<Stream<String>> send(String method, String path, String body, String... headers)
-            throws Refused, InterruptedException {
-        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(SERVICE + path))
-            .method(method, body == null ? BodyPublishers.noBody() : BodyPublishers.ofString(body))
-            .timeout(ANSWER)
-            .header("Content-Type", "application/json");
-        if (headers.length > 0) request.headers(headers);
-        for (int tries = 1; ; tries++) {
-            try {
-                HttpResponse<Stream<String>> response = HTTP.send(request.build(), BodyHandlers.ofLines());
-                if (response.statusCode() < 300) return response;
-                if (response.statusCode() != 503 || tries == 3) throw problem(response);
-                response.body().close();
-                Thread.sleep(retryAfter(response));
-            } catch (IOException error) { // refused, cut off or too slow
-                if (tries == 3) throw new Refused(0, "no answer from " + SERVICE + ": " + reason(error));
-                Thread.sleep(2000);
-            }
-        }
-    }
-
-    /** What the service says is wrong (RFC 9457). */
-    static Refused problem(HttpResponse<Stream<String>> response) {
-        int status = response.statusCode();
-        try (Stream<String> lines = response.body()) {
-            Json problem = Json.read(lines.collect(Collectors.joining("\n")));
-            return new Refused(status, status + " " + problem.text("type") + ": " + problem.text("detail"));
-        } catch (RuntimeException error) { // not the service's own words: a proxy's page, say
-            return new Refused(status, String.valueOf(status));
-        }
-    }
-
-    /** Milliseconds to wait before asking again. */
-    static long retryAfter(HttpResponse<?> response) {
-        String seconds = response.headers().firstValue("Retry-After").orElse("");
-        return seconds.matches("\\d{1,6}") ? 1000 * Long.parseLong(seconds) : 2000;
-    }
-    // end
-
-    // region: follow
-    /**
-     * Ask for a job until it has ended, as often as the service wants to be asked.
-     *
-     * @param listener of a job that was put on the queue, and is unknown until a worker has taken the message
-     */
-    static Json follow(String path, Listener listener) throws Refused, InterruptedException {
+    /** A job that was put on the queue, once it has ended; it is unknown until a worker has taken the message. */
+    static Json followPublished(String jobId, String queue) throws Failed, InterruptedException {
         long started = System.nanoTime();
-        String said = "";
-        if (listener != null) listener.listen(1000 * LISTEN_SECONDS);
-        while (secondsSince(started) < JOB_SECONDS) {
-            Answer answer;
+        for (long first = 5000; ; first = 2000) {
+            listen(queue, first);
             try {
-                answer = call("GET", path, null);
-            } catch (Refused refused) {
-                if (listener == null || refused.status != 404) throw refused;
-                if (secondsSince(started) > APPEARS_SECONDS) {
-                    String again = "publish again with JOB_ID=" + path.replaceAll(".*/", "") + ", which is safe";
-                    throw new Refused(404, "not taken within " + APPEARS_SECONDS + " s; " + again);
+                Service.Pause pause = milliseconds -> listen(queue, milliseconds);
+                return SERVICE.follow(jobId, Recommendations::showProgress, pause);
+            } catch (Problem problem) {
+                if (!problem.type.equals("/problems/job-not-found")) throw problem;
+            }
+            if (secondsSince(started) > APPEARS_SECONDS) {
+                String again = "publish again with JOB_ID=" + jobId + ", which is safe";
+                throw new Failed("not taken within " + APPEARS_SECONDS + " s; " + again);
+            }
+        }
+    }
+    // end
+
+    /** It ends with this sentence. */
+    static class Failed extends Exception {
+        Failed(String message) {
+            super(message);
+        }
+    }
+
+    /** The service said no (RFC 9457), or gave no answer: then the status is 0. Decide by `type`. */
+    static class Problem extends Failed {
+        final int status;
+        final String type;
+        final List<Json> fields; // of invalid-request: what is wrong with which
+        final String requestId; // what the service's log calls the request; null when it did not say
+
+        Problem(String detail) {
+            super(detail);
+            status = 0;
+            type = "about:blank";
+            fields = List.of();
+            requestId = null;
+        }
+
+        Problem(int status, String type, String detail, List<Json> fields, String requestId) {
+            super(status + " " + type + ": " + detail);
+            this.status = status;
+            this.type = type;
+            this.fields = fields;
+            this.requestId = requestId;
+        }
+    }
+
+    /**
+     * The service at one address. Every request is one that may be sent twice, and is, while nobody answers or the
+     * service is busy.
+     */
+    static class Service {
+        static final Set<Integer> BUSY = Set.of(429, 503); // the request was not done, and may be sent again
+        static final long FIRST_PAUSE = 500; // ms; doubled each time
+        static final long LONGEST_PAUSE = 60_000; // ms; who is told to wait for longer should do something else
+        static final long POLL = 2000; // ms; where the service does not say how often to ask
+        static final long JOB_SECONDS = 600; // longest wait for a job to end
+        static final String BATCH = "/api/recommendations/batch";
+
+        final String baseUrl;
+        final Duration timeout;
+        final int retries;
+        final HttpClient http =
+            HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(5)).build();
+
+        /** timeout: longest wait for an answer; retries: how often a request is sent again. */
+        Service(String baseUrl, Duration timeout, int retries) {
+            this.baseUrl = baseUrl.replaceAll("/+$", "");
+            this.timeout = timeout;
+            this.retries = retries;
+        }
+
+        // Lists. A POST asks for the same as a GET, and never gets too long for an address. Options by their names.
+
+        /** A page of a user's titles. */
+        Json recommend(String user, Map<String, ?> options) throws Problem, InterruptedException {
+            return post("/api/recommendations/" + segment(user), options);
+        }
+
+        /** A page of what somebody would get who prefers these genres, and likes and dislikes these titles. */
+        Json preview(Map<String, ?> options) throws Problem, InterruptedException {
+            return post("/api/recommendations/preview", options);
+        }
+
+        /** A page of the titles like this one. */
+        Json similar(String title, Map<String, ?> options) throws Problem, InterruptedException {
+            return post("/api/titles/" + segment(title) + "/similar", options);
+        }
+
+        /** A page of what is popular: always, or lately. */
+        Json popular(Map<String, ?> options) throws Problem, InterruptedException {
+            return post("/api/titles/popular", options);
+        }
+
+        /** The first page of each of a few users. */
+        Map<String, Json> batch(List<String> users, Map<String, ?> options) throws Problem, InterruptedException {
+            String key = UUID.randomUUID().toString(); // should it become a job, it becomes one
+            Json answer = post(BATCH, with(options, "user_ids", users), "Idempotency-Key", key);
+            if (answer.has("results")) return answer.map("results");
+            cancel(answer.text("job_id"));
+            throw new Problem(202, "about:blank", "too many users to answer at once; submit a job", List.of(), null);
+        }
+
+        // region: eachTitle
+        /**
+         * A whole list page by page, no title twice, whatever changes meanwhile. A page that is `degraded` may be the
+         * last one too early: the service could not keep the list.
+         *
+         * @param pageAt asks for the page at a cursor: cursor -> service.popular(Map.of("cursor", cursor))
+         */
+        static void eachTitle(PageAt pageAt, Consumer<Json> title) throws Problem, InterruptedException {
+            for (String cursor = "*"; cursor != null; ) {
+                Json page = pageAt.ask(cursor);
+                page.list("recommendations").forEach(title);
+                cursor = page.text("next_cursor");
+            }
+        }
+
+        interface PageAt {
+            Json ask(String cursor) throws Problem, InterruptedException;
+        }
+        // end
+
+        // region: jobs
+        // Jobs.
+
+        /** Many users as a job. key: the submission's name; the same key and request find the same job. */
+        Json submit(List<String> users, String key, Map<String, ?> options) throws Problem, InterruptedException {
+            return post(
+                BATCH, with(options, "user_ids", users), "Prefer", "respond-async", "Idempotency-Key", key);
+        }
+
+        /** A job as it stands. */
+        Json job(String id) throws Problem, InterruptedException {
+            return call("GET", "/api/jobs/" + segment(id), null).json();
+        }
+
+        /** End a job; one that has ended stays as it is. */
+        Json cancel(String id) throws Problem, InterruptedException {
+            return post("/api/jobs/" + segment(id) + "/cancel", null);
+        }
+
+        /**
+         * Ask for a job until it has ended, as often as the service wants to be asked.
+         *
+         * @param progress is told of each change
+         * @param pause waits for so many milliseconds, or less when there is news
+         */
+        Json follow(String id, Consumer<Json> progress, Pause pause) throws Failed, InterruptedException {
+            long started = System.nanoTime();
+            for (Json told = null; ; ) {
+                Answer answer = call("GET", "/api/jobs/" + segment(id), null);
+                Json job = answer.json();
+                if (!job.equals(told)) progress.accept(job);
+                if (!List.of("accepted", "running").contains(job.text("state"))) return job;
+                if (secondsSince(started) > JOB_SECONDS) {
+                    throw new Problem(
+                        "job " + id + " has not ended within " + JOB_SECONDS + " s; it goes on, ask again later");
                 }
-                listener.listen(2000);
-                continue;
+                told = job;
+                pause.take(answer.retryAfter().orElse(POLL));
             }
-            Json job = answer.json();
-            String now = job.text("state") + ": " + job.number("done") + " of " + job.number("total") + " users";
-            if (!now.equals(said)) System.err.println(said = now);
-            if (!List.of("accepted", "running").contains(job.text("state"))) return job;
-            long milliseconds = retryAfter(answer.response());
-            if (listener == null) Thread.sleep(milliseconds);
-            else listener.listen(milliseconds);
         }
-        throw new Refused(0, path + " has not ended within " + JOB_SECONDS + " s; it goes on, ask again later");
-    }
 
-    /** Waits for so many milliseconds, or less when there is news. */
-    interface Listener {
-        void listen(long milliseconds) throws Refused;
-    }
-    // end
+        interface Pause {
+            void take(long milliseconds) throws Failed, InterruptedException;
+        }
 
-    // region: results
-    /** The best title of every user; the pages are read one by one, as they arrive. */
-    static void printResults(Json job) throws Refused, InterruptedException {
-        if (job.has("problem")) System.err.println(job.text("state") + ": " + job.get("problem").text("detail"));
-        String path = "/api/jobs/" + job.text("job_id") + "/results";
-        long count = 0;
-        try (Stream<String> lines = send("GET", path, null, "Accept", "application/x-ndjson").body()) {
-            for (Iterator<String> each = lines.iterator(); each.hasNext(); count++) {
-                Json page = Json.read(each.next());
-                List<Json> titles = page.list("recommendations");
-                System.out.println(page.text("user_id") + (titles.isEmpty() ? "" : "  " + scored(titles.get(0))));
+        /** Every user's page of a job that has ended, one by one as they arrive. */
+        void results(Json job, Consumer<Json> page) throws Problem, InterruptedException {
+            String path = "/api/jobs/" + job.text("job_id") + "/results";
+            long read = 0;
+            try (Stream<String> lines = send("GET", path, null, HttpResponse::body, "Accept", "application/x-ndjson")) {
+                for (Iterator<String> each = lines.iterator(); each.hasNext(); read++) {
+                    page.accept(Json.read(each.next()));
+                }
+            } catch (IllegalArgumentException | UncheckedIOException error) {
+                throw new Problem("the results broke off after " + read + " users: " + error.getMessage());
             }
-        } catch (IllegalArgumentException | UncheckedIOException error) {
-            throw new Refused(0, "the results broke off after " + count + " users: " + error.getMessage());
+            if (read < job.number("done")) {
+                throw new Problem("the results broke off after " + read + " of " + job.number("done") + " users");
+            }
         }
-        if (count < job.number("done")) {
-            throw new Refused(0, "the results broke off after " + count + " of " + job.number("done") + " users");
+
+        /** The users whom a job could not do, and why. */
+        void failures(String id, Consumer<Json> failure) throws Problem, InterruptedException {
+            String path = "/api/jobs/" + segment(id) + "/failures?limit=1000";
+            for (String cursor = ""; cursor != null; ) {
+                Json part = call("GET", cursor.isEmpty() ? path : path + "&cursor=" + cursor, null).json();
+                part.list("failures").forEach(failure);
+                cursor = part.text("next_cursor");
+            }
         }
-        if (job.number("failed") > 0) {
-            throw new Refused(0, job.number("failed") + " of " + job.number("total") + " users failed");
+        // end
+
+        private Json post(String path, Object body, String... headers) throws Problem, InterruptedException {
+            return call("POST", path, body, headers).json();
+        }
+
+        /** A whole answer. */
+        record Answer(HttpResponse<?> response, Json json) {
+            Optional<Long> retryAfter() {
+                return Service.retryAfter(response);
+            }
+        }
+
+        private Answer call(String method, String path, Object body, String... headers)
+                throws Problem, InterruptedException {
+            return send(method, path, body, response -> new Answer(response, whole(response)), headers);
+        }
+
+        // region: send
+        /**
+         * Sends a request; again, after longer and longer pauses, while nobody answers or the service is busy. So it is
+         * for requests that may be done twice: those that only ask, and those with an Idempotency-Key.
+         */
+        private <T> T send(String method, String path, Object body, Reader<T> reader, String... headers)
+                throws Problem, InterruptedException {
+            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(baseUrl + path))
+                .method(method, body == null ? BodyPublishers.noBody() : BodyPublishers.ofString(Json.write(body)))
+                .timeout(timeout)
+                .header("Content-Type", "application/json");
+            if (headers.length > 0) request.headers(headers);
+            for (int tries = 0; ; tries++) {
+                Problem problem;
+                long told = 0;
+                try {
+                    HttpResponse<Stream<String>> response = http.send(request.build(), BodyHandlers.ofLines());
+                    if (response.statusCode() < 300) return reader.read(response);
+                    problem = problem(response);
+                    told = retryAfter(response).orElse(0L);
+                    if (!BUSY.contains(problem.status)) throw problem;
+                } catch (IOException | UncheckedIOException error) { // refused, cut off or too slow
+                    problem = new Problem("no answer from " + baseUrl + ": " + reason(error));
+                }
+                long pause = told + (long) (Math.random() * (FIRST_PAUSE << tries)); // lest all come back at once
+                if (tries == retries || pause > LONGEST_PAUSE) throw problem;
+                Thread.sleep(pause);
+            }
+        }
+
+        interface Reader<T> {
+            T read(HttpResponse<Stream<String>> response) throws Problem;
+        }
+
+        private static Json whole(HttpResponse<Stream<String>> response) throws Problem {
+            try (Stream<String> lines = response.body()) {
+                return Json.read(lines.collect(Collectors.joining("\n")));
+            } catch (IllegalArgumentException error) {
+                throw new Problem(response.uri() + " answered something else than JSON: " + error.getMessage());
+            }
+        }
+
+        /** Milliseconds to wait before asking again, where the service says so. */
+        private static Optional<Long> retryAfter(HttpResponse<?> response) {
+            Optional<String> seconds = response.headers().firstValue("Retry-After");
+            return seconds.filter(text -> text.matches("\\d{1,6}")).map(text -> 1000 * Long.parseLong(text));
+        }
+        // end
+
+        private static Problem problem(HttpResponse<Stream<String>> response) {
+            int status = response.statusCode();
+            String requestId = response.headers().firstValue("X-Request-Id").orElse(null);
+            try (Stream<String> lines = response.body()) {
+                Json told = Json.read(lines.collect(Collectors.joining("\n")));
+                List<Json> fields = told.has("errors") ? told.list("errors") : List.of();
+                return new Problem(status, told.text("type"), told.text("detail"), fields, requestId);
+            } catch (IllegalArgumentException error) { // not the service's own words: a proxy's page, say
+                return new Problem(status, "about:blank", "no problem document", List.of(), requestId);
+            }
+        }
+
+        private static String segment(String name) {
+            return URLEncoder.encode(name, UTF_8).replace("+", "%20");
+        }
+
+        private static Map<String, Object> with(Map<String, ?> options, String name, Object value) {
+            Map<String, Object> all = new LinkedHashMap<>(options);
+            all.put(name, value);
+            return all;
         }
     }
-    // end
 
     // region: redis
     /**
@@ -301,9 +524,9 @@ public class Recommendations {
      *
      * @param milliseconds how long the command itself may wait
      */
-    static Object redis(long milliseconds, String... command) throws Refused {
+    static Object redis(long milliseconds, String... command) throws Failed {
         URI uri = URI.create(BROKER);
-        if (!"redis".equals(uri.getScheme())) throw new Refused(0, "BROKER_URL must start with redis://");
+        if (!"redis".equals(uri.getScheme())) throw new Failed("BROKER_URL must start with redis://");
         List<String[]> commands = new ArrayList<>();
         if (uri.getUserInfo() != null) {
             String[] login = uri.getUserInfo().split(":", 2); // user:password, or :password
@@ -328,7 +551,7 @@ public class Recommendations {
             for (int others = commands.size() - 1; others > 0; others--) reply(replies);
             return reply(replies);
         } catch (IOException error) {
-            throw new Refused(0, "the broker did not take " + command[0] + ": " + reason(error));
+            throw new Failed("the broker did not take " + command[0] + ": " + reason(error));
         }
     }
 
@@ -362,10 +585,18 @@ public class Recommendations {
     }
     // end
 
-    /** A title with its score; the catalogue may have no name for it. */
+    /** A title with its score. */
     static String scored(Json title) {
-        String name = title.has("title") ? title.text("title") : "(no title)";
-        return String.format(Locale.ROOT, "%.4f  %s", (Double) title.get("score").value(), name);
+        return fixed(title, "score") + "  " + name(title);
+    }
+
+    /** The catalogue may have no name for a title. */
+    static String name(Json title) {
+        return title.has("title") ? title.text("title") : "(no title)";
+    }
+
+    static String fixed(Json of, String key) {
+        return String.format(Locale.ROOT, "%.4f", (Double) of.get(key).value());
     }
 
     static String setting(String name, String otherwise) {

@@ -1,7 +1,7 @@
 // Submits many users as a job, follows it, and prints the best title of each.
 
 import { randomUUID } from "node:crypto";
-import { LIMIT, call, follow, printResults, run } from "./client.mjs";
+import { LIMIT, printResults, run, service, showProgress } from "./console.mjs";
 
 const USAGE = `
 usage: node job.mjs USER_ID...
@@ -16,11 +16,9 @@ IDEMPOTENCY_KEY  the submission's name (a new one); submitted again under the sa
 /** Any number of users, up to 100,000. */
 async function job(users) {
   const key = process.env.IDEMPOTENCY_KEY || randomUUID();
-  const headers = { Prefer: "respond-async", "Idempotency-Key": key };
-  const body = { user_ids: users, limit: LIMIT };
-  const accepted = await call("POST", "/api/recommendations/batch", { body, headers });
-  console.error(`job ${accepted.document.job_id}, submitted as ${key}`);
-  await printResults(await follow(accepted.headers.get("Location")));
+  const submitted = await service.submit(users, { key, limit: LIMIT, explain: false });
+  console.error(`job ${submitted.job_id}, submitted as ${key}`);
+  await printResults(await service.follow(submitted.job_id, { progress: showProgress }));
 }
 // end
 

@@ -1,8 +1,10 @@
 // Puts a batch straight on the queue, waits to be told of its end, and prints the best title of each user.
 
 import { randomUUID } from "node:crypto";
-import { LIMIT, follow, printResults, run } from "./client.mjs";
+import { Failed, LIMIT, printResults, run, service, showProgress } from "./console.mjs";
 import { redis } from "./redis.mjs";
+
+const APPEARS_MS = 1000 * (process.env.APPEARS_SECONDS ?? 60); // longest wait for a worker to take the message
 
 const USAGE = `
 usage: node publish.mjs USER_ID...
@@ -25,7 +27,7 @@ async function publish(users) {
   });
   await redis(["LPUSH", "recommendations", JSON.stringify(message)]);
   console.error(`job ${jobId}, published`);
-  await printResults(await follow(`/api/jobs/${jobId}`, (milliseconds) => listen(replyTo, milliseconds)));
+  await printResults(await followPublished(jobId, replyTo));
 }
 
 /** A task as Celery's protocol 2 writes it. The delivery tag must be another for every message. */
@@ -55,6 +57,23 @@ function celeryMessage(task, kwargs) {
 async function listen(queue, milliseconds) {
   const found = await redis(["BRPOP", queue, String(milliseconds / 1000)], { milliseconds });
   if (found) console.error(`announced: ${JSON.parse(found[1]).type}`);
+}
+
+/** A job that was put on the queue, once it has ended; it is unknown until a worker has taken the message. */
+async function followPublished(jobId, queue) {
+  const deadline = Date.now() + APPEARS_MS;
+  for (let pause = 5000; ; pause = 2000) {
+    await listen(queue, pause);
+    try {
+      return await service.follow(jobId, { progress: showProgress, wait: (ms) => listen(queue, ms) });
+    } catch (error) {
+      if (error.type !== "/problems/job-not-found") throw error;
+    }
+    if (Date.now() > deadline) {
+      const again = `publish again with JOB_ID=${jobId}, which is safe`;
+      throw new Failed(`not taken within ${APPEARS_MS / 1000} s; ${again}`);
+    }
+  }
 }
 // end
 

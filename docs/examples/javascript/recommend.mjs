@@ -1,6 +1,6 @@
 // Prints one user's titles with their scores.
 
-import { LIMIT, call, run, scored } from "./client.mjs";
+import { LIMIT, run, scored, service } from "./console.mjs";
 
 const USAGE = `
 usage: node recommend.mjs USER_ID
@@ -12,7 +12,7 @@ LIMIT           titles (10)
 // region: recommend
 /** One user's best titles. */
 async function recommend([user]) {
-  const { document: page } = await call("GET", `/api/recommendations/${encodeURIComponent(user)}?limit=${LIMIT}`);
+  const page = await service.recommend(user, { limit: LIMIT });
   console.log(`${page.user_id}  ${page.strategy}`);
   for (const title of page.recommendations) console.log(scored(title));
 }

@@ -1,7 +1,7 @@
 // One command to Redis, with Node alone; in a project of your own, let a Redis client do this.
 
 import { connect } from "node:net";
-import { Refused } from "./client.mjs";
+import { Failed } from "./console.mjs";
 
 const BROKER = process.env.BROKER_URL ?? "redis://127.0.0.1:6379/1";
 const BROKER_MS = 5000; // longest silence of the broker
@@ -10,11 +10,11 @@ const BROKER_MS = 5000; // longest silence of the broker
 /**
  * Log in to the Redis of BROKER_URL, choose its database, run one command, and give its reply.
  *
- * milliseconds: how long the command itself may wait. Throws Refused.
+ * milliseconds: how long the command itself may wait. Throws Failed.
  */
 export async function redis(command, { milliseconds = 0 } = {}) {
   const { protocol, username, password, hostname, port, pathname } = new URL(BROKER);
-  if (protocol !== "redis:") throw new Refused(0, `BROKER_URL must start with redis://, not ${protocol}//`);
+  if (protocol !== "redis:") throw new Failed(`BROKER_URL must start with redis://, not ${protocol}//`);
   const commands = [["SELECT", pathname.slice(1) || "0"], command];
   if (password) commands.unshift(["AUTH", ...[username, password].filter(Boolean).map(decodeURIComponent)]);
 
@@ -30,9 +30,9 @@ export async function redis(command, { milliseconds = 0 } = {}) {
       if (replies) return replies.at(-1);
     }
   } catch (error) {
-    throw new Refused(0, `the broker did not take ${command[0]}: ${error.message}`);
+    throw new Failed(`the broker did not take ${command[0]}: ${error.message}`);
   }
-  throw new Refused(0, `the broker did not take ${command[0]}: it hung up`);
+  throw new Failed(`the broker did not take ${command[0]}: it hung up`);
 }
 
 /** A command in Redis's protocol. */

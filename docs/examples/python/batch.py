@@ -6,16 +6,13 @@ ML_SERVICE_URL  the service (http://127.0.0.1:8000)
 LIMIT           titles per user (10)
 """
 
-from client import LIMIT, Refused, call, run, scored
+from console import LIMIT, SERVICE, run, scored
 
 
 # region: batch
 def batch(users: list[str]) -> None:
-    """Up to 50 users in one request; for more the service answers with a job."""
-    answer = call("POST", "/api/recommendations/batch", {"user_ids": users, "limit": LIMIT}).document
-    if "results" not in answer:
-        raise Refused(202, "too many users to answer at once; use job.py")
-    for user_id, page in answer["results"].items():
+    """Up to 50 users in one request; more are a job."""
+    for user_id, page in SERVICE.batch(users, limit=LIMIT, explain=False).items():
         print(f"{user_id}  {page['strategy']}")
         for title in page["recommendations"]:
             print(scored(title))

@@ -1,158 +1,160 @@
-"""What the examples share: a request, following a job, reading its results. Only the standard library."""
+"""The recommendation service as one class. Beside it, only documents.py, transport.py and the standard library."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from email.message import Message
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.client import HTTPException
-from typing import Any, NamedTuple
+from typing import Any, Final, Unpack, cast
+from urllib.parse import quote, urlencode
+from uuid import uuid4
 
-SERVICE = os.environ.get("ML_SERVICE_URL", "http://127.0.0.1:8000").rstrip("/")
-LIMIT = int(os.environ.get("LIMIT", "10"))  # titles per user
-TIMEOUT = 30  # seconds without a byte from the service
-JOB_SECONDS = 600  # longest wait for a job to end
-APPEARS_SECONDS = float(os.environ.get("APPEARS_SECONDS", "60"))  # longest wait for a worker to take a message
-LISTEN_SECONDS = 5  # before a published job is asked for
+from documents import (
+    BatchOptions,
+    Failure,
+    Id,
+    Job,
+    JobOptions,
+    Page,
+    PageOptions,
+    PopularOptions,
+    PreviewOptions,
+    Recommendation,
+    SimilarPage,
+    UserOptions,
+    UserPage,
+)
+from transport import Answer, Problem, Transport, retry_after
 
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    headers: Message
-    document: Any  # parsed JSON
-
-
-class Refused(Exception):
-    """The service said no, or gave no answer (status 0)."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-# region: call
-def send(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-    """An open answer, to be read. Tried three times while nobody answers or the service is busy (503): no request of
-    these examples does harm when it is sent twice. Raises Refused."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(SERVICE + path, data, headers or {}, method=method)
-    request.add_header("Content-Type", "application/json")
-    tries = 0
-    while True:
-        tries += 1
-        try:
-            return urllib.request.urlopen(request, timeout=TIMEOUT)
-        except urllib.error.HTTPError as error:
-            if error.code != 503 or tries == 3:
-                raise Refused(error.code, problem(error)) from None
-            time.sleep(retry_after(error.headers))
-        except (OSError, HTTPException) as error:  # refused, cut off or too slow
-            if tries == 3:
-                raise Refused(0, f"no answer from {SERVICE}: {error}") from None
-            time.sleep(2)
+OPEN: Final = ("accepted", "running")  # states of a job that has not ended
+BATCH: Final = "/api/recommendations/batch"
+POLL_SECONDS: Final = 2.0  # where the service does not say how often to ask
 
 
-def call(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-    """A whole answer. Raises Refused."""
-    with send(method, path, body, headers) as response:
-        try:
-            return Answer(response.headers, json.load(response))
-        except (OSError, HTTPException, ValueError) as error:
-            raise Refused(0, f"{SERVICE}{path} answered something else than JSON: {error}") from None
+class Recommendations:
+    """The service at one address. Every method raises Problem; every request is one that may be sent twice, and is,
+    while nobody answers or the service is busy."""
+
+    def __init__(self, base_url: str, *, timeout: float = 30.0, retries: int = 3) -> None:
+        """timeout: seconds without a byte from the service; retries: how often a request is sent again."""
+        self._transport = Transport(base_url, timeout=timeout, retries=retries)
+
+    # Lists. A POST asks for the same as a GET, and never gets too long for an address.
+
+    def recommend(self, user: Id, *, fresh: bool = False, **options: Unpack[UserOptions]) -> UserPage:
+        """A page of a user's titles. fresh: made anew, so that it knows what the user did a moment ago."""
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        return cast(UserPage, self._post(f"/api/recommendations/{_segment(user)}", options, headers).document)
+
+    def preview(self, **options: Unpack[PreviewOptions]) -> Page:
+        """A page of what somebody would get who prefers these genres, and likes and dislikes these titles."""
+        return cast(Page, self._post("/api/recommendations/preview", options).document)
+
+    def similar(self, title: Id, **options: Unpack[PageOptions]) -> SimilarPage:
+        """A page of the titles like this one."""
+        return cast(SimilarPage, self._post(f"/api/titles/{_segment(title)}/similar", options).document)
+
+    def popular(self, **options: Unpack[PopularOptions]) -> Page:
+        """A page of what is popular: always, or lately."""
+        return cast(Page, self._post("/api/titles/popular", options).document)
+
+    def batch(self, users: Iterable[Id], **options: Unpack[BatchOptions]) -> dict[str, UserPage]:
+        """The first page of each of a few users."""
+        headers = {"Idempotency-Key": str(uuid4())}  # should it become a job, it becomes one
+        document = self._post(BATCH, {"user_ids": list(users), **options}, headers).document
+        if "results" not in document:
+            self.cancel(document["job_id"])
+            raise Problem("too many users to answer at once; submit a job", 202)
+        return cast(dict[str, UserPage], document["results"])
+
+    # region: jobs
+    # Jobs.
+
+    def submit(self, users: Iterable[Id], *, key: str | None = None, **options: Unpack[JobOptions]) -> Job:
+        """Many users as a job. key: the submission's name; the same key and request find the same job."""
+        headers = {"Prefer": "respond-async", "Idempotency-Key": key or str(uuid4())}
+        return cast(Job, self._post(BATCH, {"user_ids": list(users), **options}, headers).document)
+
+    def job(self, job_id: Id) -> Job:
+        """A job as it stands."""
+        return cast(Job, self._get(f"/api/jobs/{_segment(job_id)}").document)
+
+    def cancel(self, job_id: Id) -> Job:
+        """End a job; one that has ended stays as it is."""
+        return cast(Job, self._post(f"/api/jobs/{_segment(job_id)}/cancel", None).document)
+
+    def follow(
+        self,
+        job_id: Id,
+        *,
+        progress: Callable[[Job], object] | None = None,
+        wait: Callable[[float], object] = time.sleep,
+        seconds: float = 600.0,
+    ) -> Job:
+        """Ask for a job until it has ended, as often as the service wants to be asked.
+
+        progress: is told of each change. wait: waits for so many seconds, or less when there is news. seconds: longest
+        time; the job goes on after that.
+        """
+        deadline, told = time.monotonic() + seconds, None
+        while True:
+            headers, job = self._get(f"/api/jobs/{_segment(job_id)}")
+            if progress and job != told:
+                progress(job)
+            if job["state"] not in OPEN:
+                return cast(Job, job)
+            if time.monotonic() > deadline:
+                raise Problem(f"job {job_id} has not ended within {seconds:g} s; it goes on, ask again later")
+            told = job
+            wait(retry_after(headers) or POLL_SECONDS)
+
+    def results(self, job: Job) -> Iterator[UserPage]:
+        """Every user's page of a job that has ended, one by one as they arrive."""
+        path, accept = f"/api/jobs/{job['job_id']}/results", {"Accept": "application/x-ndjson"}
+        read = 0
+        with self._transport.open(path, accept) as lines:
+            try:
+                for line in lines:
+                    yield json.loads(line)
+                    read += 1
+            except (OSError, HTTPException, ValueError) as error:
+                raise Problem(f"the results broke off after {read} users: {error}") from None
+        if read < job["done"]:
+            raise Problem(f"the results broke off after {read} of {job['done']} users")
+
+    def failures(self, job_id: Id) -> Iterator[Failure]:
+        """The users whom a job could not do, and why."""
+        query: dict[str, object] = {"limit": 1000}
+        while True:
+            document = self._get(f"/api/jobs/{_segment(job_id)}/failures?{urlencode(query)}").document
+            yield from document["failures"]
+            if document["next_cursor"] is None:
+                return
+            query["cursor"] = document["next_cursor"]
+
+    # end
+    def _get(self, path: str) -> Answer:
+        return self._transport.call("GET", path)
+
+    def _post(self, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str] | None = None) -> Answer:
+        return self._transport.call("POST", path, body, headers)
 
 
-def problem(error: urllib.error.HTTPError) -> str:
-    """What the service says is wrong (RFC 9457)."""
-    try:
-        document = json.load(error)
-        return f"{document['status']} {document['type']}: {document['detail']}"
-    except (OSError, ValueError, KeyError, TypeError):  # not the service's own words: a proxy's page, say
-        return f"{error.code} {error.reason}"
+# region: each_title
+def each_title(page_at: Callable[[str], Page]) -> Iterator[Recommendation]:
+    """A whole list page by page, no title twice, whatever changes meanwhile.
 
-
-def retry_after(headers: Message) -> float:
-    """Seconds to wait before asking again."""
-    seconds = headers.get("Retry-After", "")
-    return float(seconds) if seconds.isdigit() else 2.0
-
-
-# end
-# region: follow
-def follow(path: str, listen: Callable[[float], object] | None = None) -> dict[str, Any]:
-    """Ask for a job until it has ended, as often as the service wants to be asked. Raises Refused.
-
-    listen: of a job that was put on the queue, and is unknown until a worker has taken the message. It waits for so
-    many seconds, or less when there is news.
+    page_at: asks for the page at a cursor: lambda cursor: service.popular(cursor=cursor, limit=50). A page that is
+    `degraded` may be the last one too early: the service could not keep the list.
     """
-    started, said = time.monotonic(), ""
-    if listen:
-        listen(LISTEN_SECONDS)
-    while (waited := time.monotonic() - started) < JOB_SECONDS:
-        try:
-            headers, job = call("GET", path)
-        except Refused as refused:
-            if not listen or refused.status != 404:
-                raise
-            if waited > APPEARS_SECONDS:
-                again = f"publish again with JOB_ID={path.rpartition('/')[2]}, which is safe"
-                raise Refused(404, f"not taken within {APPEARS_SECONDS:g} s; {again}") from None
-            listen(2)
-            continue
-        if said != (said := f"{job['state']}: {job['done']} of {job['total']} users"):
-            print(said, file=sys.stderr)
-        if job["state"] not in ("accepted", "running"):
-            return job
-        (listen or time.sleep)(retry_after(headers))
-    raise Refused(0, f"{path} has not ended within {JOB_SECONDS} s; it goes on, ask again later")
+    cursor: str | None = "*"
+    while cursor is not None:
+        page = page_at(cursor)
+        yield from page["recommendations"]
+        cursor = page["next_cursor"]
 
 
 # end
-# region: results
-def results(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every user's page, one by one as they arrive. Raises Refused."""
-    count = 0
-    with send("GET", f"/api/jobs/{job['job_id']}/results", headers={"Accept": "application/x-ndjson"}) as lines:
-        try:
-            for line in lines:
-                yield json.loads(line)
-                count += 1
-        except (OSError, HTTPException, ValueError) as error:
-            raise Refused(0, f"the results broke off after {count} users: {error}") from None
-    if count < job["done"]:
-        raise Refused(0, f"the results broke off after {count} of {job['done']} users")
-
-
-# end
-def print_results(job: dict[str, Any]) -> None:
-    """The best title of every user. Raises Refused, also when some users have none."""
-    if job["problem"]:
-        print(f"{job['state']}: {job['problem']['detail']}", file=sys.stderr)
-    for page in results(job):
-        print(page["user_id"], *(scored(best) for best in page["recommendations"][:1]), sep="  ")
-    if job["failed"]:
-        raise Refused(0, f"{job['failed']} of {job['total']} users failed")
-
-
-def scored(recommendation: dict[str, Any]) -> str:
-    """A title with its score; the catalogue may have no name for it."""
-    return f"{recommendation['score']:.4f}  {recommendation['title'] or '(no title)'}"
-
-
-def run(main: Callable[[list[str]], None], usage: str | None) -> None:
-    """Call `main` with the user ids of the command line; `-` reads them from standard input, one to a line."""
-    users = sys.argv[1:]
-    if users == ["-"]:
-        users = sys.stdin.read().split()
-    if not users or users[0].startswith("-"):
-        print(usage, file=sys.stderr)
-        sys.exit(2)
-    try:
-        main(users)
-    except Refused as refused:
-        sys.exit(f"error: {refused}")
+def _segment(name: Id) -> str:
+    return quote(str(name), safe="")

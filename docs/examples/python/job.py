@@ -12,17 +12,16 @@ import os
 import sys
 from uuid import uuid4
 
-from client import LIMIT, call, follow, print_results, run
+from console import LIMIT, SERVICE, print_results, run, show_progress
 
 
 # region: job
 def job(users: list[str]) -> None:
     """Any number of users, up to 100,000."""
     key = os.environ.get("IDEMPOTENCY_KEY") or str(uuid4())
-    headers = {"Prefer": "respond-async", "Idempotency-Key": key}
-    answer = call("POST", "/api/recommendations/batch", {"user_ids": users, "limit": LIMIT}, headers)
-    print(f"job {answer.document['job_id']}, submitted as {key}", file=sys.stderr)
-    print_results(follow(answer.headers["Location"]))
+    submitted = SERVICE.submit(users, key=key, limit=LIMIT, explain=False)
+    print(f"job {submitted['job_id']}, submitted as {key}", file=sys.stderr)
+    print_results(SERVICE.follow(submitted["job_id"], progress=show_progress))
 
 
 # end

@@ -18,8 +18,8 @@ from uuid import uuid4
 
 from celery import Celery
 from celery.exceptions import OperationalError
-from client import LIMIT, Refused, follow, print_results, run
-from reply import BROKER, listener
+from console import LIMIT, Failed, print_results, run
+from reply import BROKER, follow_published
 
 
 # region: publish
@@ -39,9 +39,9 @@ def publish(users: list[str]) -> None:
             retry_policy={"max_retries": 2},
         )
     except OperationalError as error:
-        raise Refused(0, f"the queue did not take the message: {error}") from None
+        raise Failed(f"the queue did not take the message: {error}") from None
     print(f"job {job_id}, published", file=sys.stderr)
-    print_results(follow(f"/api/jobs/{job_id}", listener(reply_to)))
+    print_results(follow_published(job_id, reply_to))
 
 
 # end

@@ -16,10 +16,10 @@ import os
 import sys
 from uuid import uuid4
 
-from client import LIMIT, Refused, follow, print_results, run
+from console import LIMIT, Failed, print_results, run
 from kombu import Connection
 from kombu.exceptions import OperationalError
-from reply import BROKER, listener
+from reply import BROKER, follow_published
 
 BOUNDS = {"socket_timeout": 5, "socket_connect_timeout": 2}  # seconds
 
@@ -41,9 +41,9 @@ def publish(users: list[str]) -> None:
                 retry_policy={"max_retries": 1},
             )
     except OperationalError as error:
-        raise Refused(0, f"the queue did not take the message: {error}") from None
+        raise Failed(f"the queue did not take the message: {error}") from None
     print(f"job {job_id}, published", file=sys.stderr)
-    print_results(follow(f"/api/jobs/{job_id}", listener(reply_to)))
+    print_results(follow_published(job_id, reply_to))
 
 
 # end

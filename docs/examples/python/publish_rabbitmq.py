@@ -13,8 +13,8 @@ JOB_ID      the job's id, a UUID (a new one); published again with the same id, 
 import os
 from uuid import uuid4
 
-from amqp import AMQPError
-from client import LIMIT, Refused, run
+from amqp import AMQPError  # type: ignore[import-untyped]
+from console import LIMIT, Failed, run
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
@@ -39,7 +39,7 @@ def publish(users: list[str]) -> None:
                 confirm_timeout=5,
             )
     except (AMQPError, OperationalError, OSError) as error:
-        raise Refused(0, f"the queue did not take the message: {error}") from None
+        raise Failed(f"the queue did not take the message: {error}") from None
     print(f"job {job_id}, published")
 
 

@@ -24,8 +24,9 @@ from typing import Any
 from uuid import uuid4
 
 import redis
-from client import APPEARS_SECONDS, Refused, call
-from reply import BROKER
+from console import SERVICE, Failed
+from reply import APPEARS_SECONDS, BROKER
+from transport import Problem
 
 QUEUE = "recommendations"
 VECTORS = Path(__file__).resolve().parents[2] / "messages" / "vectors.json"
@@ -49,11 +50,11 @@ def expand(vector: dict[str, Any], job_id: str, user_id: str) -> bytes:
 
 # end
 def state(job_id: str) -> str:
-    """A job's state; "" while there is none. Raises Refused."""
+    """A job's state; "" while there is none. Raises Problem."""
     try:
-        return str(call("GET", f"/api/jobs/{job_id}").document["state"])
-    except Refused as refused:
-        if refused.status != 404:
+        return SERVICE.job(job_id)["state"]
+    except Problem as problem:
+        if problem.status != 404:
             raise
         return ""
 
@@ -64,7 +65,7 @@ def became(expected: str, found: str) -> bool:
 
 
 def main(user_id: str, file: Path) -> int:
-    """Returns the exit code. Raises Refused."""
+    """Returns the exit code. Raises Problem, Failed."""
     vectors = [v for v in json.loads(file.read_text(encoding="utf-8"))["vectors"] if v["queue"] == QUEUE]
     jobs = {vector["name"]: str(uuid4()) for vector in vectors}
     try:
@@ -72,7 +73,7 @@ def main(user_id: str, file: Path) -> int:
             for vector in sorted(vectors, key=lambda vector: vector["expect"] != "dead"):  # the others prove them read
                 broker.lpush(QUEUE, expand(vector, jobs[vector["name"]], user_id))
     except redis.RedisError as error:
-        raise Refused(0, f"the broker did not take a message: {error}") from None
+        raise Failed(f"the broker did not take a message: {error}") from None
     found = dict.fromkeys(jobs, "")
     waited_for = {vector["name"] for vector in vectors if vector["expect"] != "dead"}
     deadline = time.monotonic() + APPEARS_SECONDS
@@ -92,5 +93,5 @@ if not 2 <= len(sys.argv) <= 3 or sys.argv[1].startswith("-"):
     sys.exit(2)
 try:
     sys.exit(main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) == 3 else VECTORS))
-except Refused as refused:
-    sys.exit(f"error: {refused}")
+except (Failed, Problem) as error:
+    sys.exit(f"error: {error}")
