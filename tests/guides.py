@@ -97,7 +97,7 @@ def table(text: str, first_column: str) -> list[list[str]]:
 
 def wrong_parameters(rows: list[list[str]], contract: type[BaseModel], *, besides: Collection[str] = ()) -> list[str]:
     """Rows (name, range, default, ...) that are not what the contract says, or that are missing. What a parameter is
-    when it is left out and the contract has nothing, the text says in its own words. besides: what is told elsewhere."""
+    when it is left out and the contract has nothing, the text says in its own words. besides: told elsewhere."""
     told = {names(row[0])[0]: row for row in rows}
     wrong = told.keys() ^ (contract.model_fields.keys() - set(besides))
     for name in told.keys() & contract.model_fields.keys():

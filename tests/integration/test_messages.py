@@ -243,12 +243,8 @@ def test_what_the_table_says_is_needed_is_and_the_rest_is_not() -> None:
 
 
 def test_the_table_of_arguments_is_the_contract() -> None:
-    assert (
-        wrong_parameters(
-            table(GUIDE.section("2. The message"), "argument"), BatchMessage, besides=ListRequest.model_fields
-        )
-        == []
-    )
+    rows = table(GUIDE.section("2. The message"), "argument")
+    assert wrong_parameters(rows, BatchMessage, besides=ListRequest.model_fields) == []
 
 
 def test_the_body_shown_holds_a_batch() -> None:
