@@ -68,7 +68,6 @@ class Recommendations:
             raise Problem("too many users to answer at once; submit a job", 202)
         return cast(dict[str, UserPage], document["results"])
 
-    # region: jobs
     # Jobs.
 
     def submit(self, users: Iterable[Id], *, key: str | None = None, **options: Unpack[JobOptions]) -> Job:
@@ -84,6 +83,7 @@ class Recommendations:
         """End a job; one that has ended stays as it is."""
         return cast(Job, self._post(f"/api/jobs/{_segment(job_id)}/cancel", None).document)
 
+    # region: follow
     def follow(
         self,
         job_id: Id,
@@ -109,6 +109,9 @@ class Recommendations:
             told = job
             wait(retry_after(headers) or POLL_SECONDS)
 
+    # end
+
+    # region: results
     def results(self, job: Job) -> Iterator[UserPage]:
         """Every user's page of a job that has ended, one by one as they arrive."""
         path, accept = f"/api/jobs/{job['job_id']}/results", {"Accept": "application/x-ndjson"}
@@ -123,6 +126,8 @@ class Recommendations:
         if read < job["done"]:
             raise Problem(f"the results broke off after {read} of {job['done']} users")
 
+    # end
+
     def failures(self, job_id: Id) -> Iterator[Failure]:
         """The users whom a job could not do, and why."""
         query: dict[str, object] = {"limit": 1000}
@@ -133,7 +138,6 @@ class Recommendations:
                 return
             query["cursor"] = document["next_cursor"]
 
-    # end
     def _get(self, path: str) -> Answer:
         return self._transport.call("GET", path)
 
