@@ -89,7 +89,7 @@ class NoQuery(Contract):
     """A request that takes no parameters."""
 
 
-class _Listing(Contract):
+class ListRequest(Contract):
     """What may be asked of any list."""
 
     genres_any: list[Name] = Field([], max_length=50, description="titles with at least one of these genres")
@@ -144,7 +144,7 @@ class _Listing(Contract):
         )
 
 
-class _Page(_Listing):
+class _Page(ListRequest):
     """A part of a list."""
 
     limit: Whole = Field(10, ge=1, le=MOST_TITLES, description="titles on the page")
@@ -202,7 +202,7 @@ class PopularRequest(_Page):
     )
 
 
-class BatchRequest(_Listing):
+class BatchRequest(ListRequest):
     """Many users at once, over HTTP. Each of the last three makes it a job, however few the users."""
 
     user_ids: list[Id] = Field(min_length=1, description="each a UUID; one listed twice counts once")

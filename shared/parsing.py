@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,6 +18,9 @@ from shared.media import name_key
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_CONTROLS: Final = r"\x00-\x1f\x7f-\x9f"  # the ledger's jsonb holds no NUL, and no name needs the others
+_CONTROL: Final = re.compile(f"[{_CONTROLS}]")
+_NAME: Final = rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"
 
 
 def _canonical_uuid(value: object) -> object:
@@ -45,9 +48,9 @@ def _flag(value: object) -> object:
 
 
 def _named(value: object) -> object:
-    if isinstance(value, str) and name_key(value):
+    if isinstance(value, str) and name_key(value) and not _CONTROL.search(value):  # _NAME, in linear time
         return value
-    raise ValueError("not a name")
+    raise ValueError("not a name: a text that is not blank, without control characters")
 
 
 def _instant(value: object) -> object:
@@ -66,7 +69,7 @@ WHOLE = BeforeValidator(_whole)
 Whole = Annotated[int, WHOLE]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"), BeforeValidator(_named)]
+Name = Annotated[str, Field(max_length=200, pattern=_NAME), BeforeValidator(_named)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 

@@ -243,7 +243,9 @@ def test_what_the_table_says_is_needed_is_and_the_rest_is_not() -> None:
 
 
 def test_the_table_of_arguments_is_the_contract() -> None:
-    assert wrong_parameters(table(GUIDE.section("2. The message"), "argument"), BatchMessage) == []
+    rows = table(GUIDE.section("2. The message"), "argument")
+    asked = table(Guide("INTEGRATION.md").section("3.2 What may be asked of a list"), "option")
+    assert wrong_parameters([*rows, *asked], BatchMessage) == []
 
 
 def test_the_body_shown_holds_a_batch() -> None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,14 +28,16 @@ from shared.answers import announcement_document
 from shared.contracts import BATCH_TASK, CHUNK_TASK, QUEUE, BatchMessage
 from shared.errors import FieldProblem, InvalidRequest
 from shared.job_states import OPEN, Job, JobProblem, JobProblemKind, JobState
+from shared.options import NOTHING
 from shared.parsing import parse
+from tests.contracts import JOB, USER
+from tests.fitting import fitting
 from worker.guard.envelope import Refused, read_envelope
 
 FILES = files()
 SCHEMAS = {name: json.loads(text) for name, text in FILES.items() if name.endswith(".json")}
 ASYNCAPI = yaml.safe_load(FILES["asyncapi.yaml"])
 BATCH, ANNOUNCEMENT = SCHEMAS["batch.v1.json"], SCHEMAS["announcement.v1.json"]
-USER, JOB = "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 SPECIFICATION = "@asyncapi/specs@6.11.1"  # on npm: AsyncAPI's own JSON Schemas
 
 
@@ -67,9 +69,15 @@ def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[jsonschem
 VALIDATOR = extend(jsonschema.Draft202012Validator, {"pattern": _pattern})(BATCH)
 
 
+WHOLE_NUMBERS = ("limit", "year_from", "year_to", "max_per_genre", "seed")
+
+
 def unsaid(arguments: dict[str, Any]) -> bool:
     """Whether these arguments break a rule of UNSAID, though the schema takes them."""
-    if isinstance(arguments.get("limit"), float):
+    if any(isinstance(arguments.get(name), float) for name in WHOLE_NUMBERS):
+        return True
+    begin, end = arguments.get("year_from"), arguments.get("year_to")
+    if begin is not None and end is not None and end < begin:
         return True
     try:
         if deadline := arguments.get("deadline"):
@@ -91,32 +99,6 @@ def taken(arguments: Any) -> bool:
     return True
 
 
-def fitting(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Instances of a schema; of such schemas as contracts have."""
-    if "anyOf" in schema:
-        return st.one_of([fitting(choice) for choice in schema["anyOf"]])
-    return _OF_TYPE[schema["type"]](schema)
-
-
-def _string(schema: dict[str, Any]) -> st.SearchStrategy[str]:
-    if "pattern" in schema:
-        return st.from_regex(schema["pattern"].replace("$", r"\Z"), alphabet=st.characters(codec="ascii"))
-    return st.text(max_size=min(20, schema["maxLength"]))
-
-
-def _object(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    fields = {name: fitting(rules) for name, rules in schema["properties"].items()}
-    required = {name: fields.pop(name) for name in schema["required"]}
-    return st.fixed_dictionaries(required, optional=fields)
-
-
-_OF_TYPE: dict[str, Callable[[dict[str, Any]], st.SearchStrategy[Any]]] = {
-    "null": lambda _: st.none(),
-    "integer": lambda schema: st.integers(schema["minimum"], schema["maximum"]),
-    "string": _string,
-    "array": lambda schema: st.lists(fitting(schema["items"]), min_size=schema["minItems"], max_size=3),
-    "object": _object,
-}
 ADDRESSES = st.from_regex(r"\Ahttps?://[a-z]{1,9}(:[1-9][0-9]{1,3})?(/[!-~]{0,9})?\Z")
 VALID = fitting(BATCH) | st.builds(lambda valid, url: valid | {"callback_url": url}, fitting(BATCH), ADDRESSES)
 
@@ -133,9 +115,14 @@ def test_what_the_schema_takes_the_contract_takes(arguments: dict[str, Any]) -> 
 
 TAKEN = {
     "ids-in-capitals": {"job_id": JOB.upper(), "user_ids": [USER.upper()]},
-    "nulls": {"deadline": None, "reply_to": None, "callback_url": None},
+    "nulls": dict.fromkeys(("deadline", "reply_to", "callback_url", "year_from", "year_to", "max_per_genre")),
     "least": {"limit": 1, "reply_to": "recommendations.reply.a"},
     "most": {"limit": 100, "reply_to": "recommendations.reply." + 64 * "-", "callback_url": "https://a/" + 1990 * "b"},
+    "most-of-a-list": {"genres_none": ["x" * 200] * 50, "media_type": ["x"] * 20, "exclude": [USER] * 500},
+    "whole-shares": {"diversity": 1, "explore": 0},
+    "a-name-in-other-letters": {"genres_any": ["\u30b3\u30e1\u30c7\u30a3", "\U0001f3ac", " Film\u00a0 Noir "]},
+    "one-year": {"year_from": 1994, "year_to": 1994},
+    "every-field": {"fields": BATCH["properties"]["fields"]["items"]["enum"]},
     "a-user-twice": {"user_ids": [USER, USER]},
     "deadline-in-small-letters": {"deadline": "2026-11-23t06:00:00z"},
     "deadline-to-the-microsecond": {"deadline": "2026-11-23T06:00:00.123456-03:30"},
@@ -153,7 +140,8 @@ UNSAID = {
     "no-such-day": {"deadline": "2026-02-30T00:00:00Z"},
     "no-such-hour": {"deadline": "2026-11-23T24:00:00Z"},
     "leap-second": {"deadline": "2026-12-31T23:59:60Z"},
-    "limit-with-a-fraction": {"limit": 10.0},
+    **{f"{name}-with-a-fraction": {name: 10.0} for name in WHOLE_NUMBERS},
+    "years-backwards": {"year_from": 2000, "year_to": 1999},
     "address-of-another-scheme": {"callback_url": "ftp://hooks.example.com/done"},
     "address-without-a-host": {"callback_url": "https:///done"},
     "address-with-a-login": {"callback_url": "https://me:secret@hooks.example.com/done"},
@@ -203,6 +191,14 @@ def spoilt(draw: st.DrawFn) -> dict[str, Any]:
 @example(arguments={"job_id": JOB, "user_ids": [USER], "deadline": "2026-11-23T06:00:00"})
 @example(arguments={"job_id": JOB, "user_ids": [USER], "deadline": 1_700_000_000})
 @example(arguments={"job_id": JOB, "user_ids": [USER], "callback_url": "https://a.example/" + 2000 * "a"})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "genres_any": ["Comedy\n"]})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "genres_any": ["\x1f"]})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "genres_any": ["\0"]})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "diversity": 1.5})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "year_to": 10_000})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "max_per_genre": 0})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "exclude": [USER] * 501})
+@example(arguments={"job_id": JOB, "user_ids": [USER], "explain": None})
 def test_what_the_schema_refuses_the_contract_refuses(arguments: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid(arguments)
     assert not taken(arguments)
@@ -279,6 +275,7 @@ ENDED = Job(
     done=2,
     failed=0,
     fingerprint=b"",
+    asked=NOTHING,
     problem=None,
     created_at=NOON,
     started_at=NOON,
