@@ -50,11 +50,17 @@ def is_loaded(user_dsn: str, catalog_dsn: str, engagement_dsn: str) -> bool:
 def load_sample(sample: Sample, user_dsn: str, catalog_dsn: str, engagement_dsn: str) -> None:
     """Fill the databases, each in one transaction; one that holds data already is left as it is.
 
-    Afterwards the planner knows the tables and index-only scans work. Raises psycopg2.Error.
+    Interactions are moved by whole days, so that the newest are of today: an old sample, too, has something that is
+    popular lately. Afterwards the planner knows the tables and index-only scans work. Raises psycopg2.Error.
     """
     _fill(user_dsn, _user_tables(sample))
     _fill(catalog_dsn, _catalog_tables(sample))
-    _fill(engagement_dsn, {"interaction": sample.interactions})
+    _fill(engagement_dsn, {"interaction": _until_today(sample.interactions)})
+
+
+def _until_today(interactions: pd.DataFrame) -> pd.DataFrame:
+    age = pd.Timestamp.now("UTC").tz_localize(None) - interactions.timestamp.max()
+    return interactions.assign(timestamp=interactions.timestamp + pd.Timedelta(days=age.days))
 
 
 def _user_tables(sample: Sample) -> dict[str, pd.DataFrame]:

@@ -16,6 +16,7 @@ from demo.process import PROJECT
 from shared.settings import Settings
 
 DOCS = PROJECT / "docs"
+_BOUNDS = {"maximum", "maxItems"}
 UUID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -95,16 +96,19 @@ def table(text: str, first_column: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in found.splitlines()]
 
 
-def wrong_parameters(rows: list[list[str]], contract: type[BaseModel], *, besides: Collection[str] = ()) -> list[str]:
+def wrong_parameters(rows: list[list[str]], contract: type[BaseModel]) -> list[str]:
     """Rows (name, range, default, ...) that are not what the contract says, or that are missing. What a parameter is
-    when it is left out and the contract has nothing, the text says in its own words. besides: told elsewhere."""
+    when it is left out and the contract has nothing, the text says in its own words."""
     told = {names(row[0])[0]: row for row in rows}
-    wrong = told.keys() ^ (contract.model_fields.keys() - set(besides))
+    wrong = told.keys() ^ contract.model_fields.keys()
+    schemas = contract.model_json_schema()["properties"]
     for name in told.keys() & contract.model_fields.keys():
         _, allowed, default, _ = told[name]
-        field = contract.model_fields[name]
-        least, most = ([getattr(m, side) for m in field.metadata if hasattr(m, side)] for side in ("ge", "le"))
-        if least and most and allowed != f"{least[0]} to {most[0]}":
+        field, schema = contract.model_fields[name], schemas[name]
+        bounds = next((one for one in [schema, *schema.get("anyOf", [])] if one.keys() & _BOUNDS), {})
+        if "maximum" in bounds and allowed != f"{bounds['minimum']:g} to {bounds['maximum']}":
+            wrong.add(name)
+        if "maxItems" in bounds and not allowed.startswith(f"at most {bounds['maxItems']} "):
             wrong.add(name)
         in_own_words = field.default in (None, []) and default not in ("", "required")
         by_contract = (

@@ -7,14 +7,23 @@ import re
 import shlex
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
 from pydantic import BaseModel
 
 from gateway.errors import PROBLEMS
-from shared.contracts import BATCH_TASK, QUEUE, BatchRequest, ListRequest, ResultsQuery, UserPageRequest
+from shared.contracts import (
+    BATCH_TASK,
+    QUEUE,
+    BatchRequest,
+    PopularRequest,
+    PreviewRequest,
+    ResultsQuery,
+    SimilarRequest,
+    UserPageRequest,
+)
 from shared.job_states import JobState
 from shared.media import Source, Strategy
 from shared.settings import Settings
@@ -55,8 +64,9 @@ class Exchange:
     request: Block
     answer: Block
 
-    def send(self, service: Service, job: str) -> tuple[int, Mapping[str, str], str]:
-        words = shlex.split(self.request.text.replace("\\\n", " ").replace("$JOB", job))
+    def send(self, service: Service, job: str, cursor: str) -> tuple[int, Mapping[str, str], str]:
+        command = self.request.text.replace("\\\n", " ").replace("$JOB", job).replace("$CURSOR", cursor)
+        words = shlex.split(command)
         assert words[0] == "curl" and words[1] in ("-s", "-si"), words
         address, options = words[2], words[3:]
         headers = dict(options[i + 1].split(": ", 1) for i, word in enumerate(options) if word == "-H")
@@ -81,9 +91,9 @@ def loosely(header: str) -> str:
 
 
 def test_each_request_of_the_guide_is_answered_as_shown(service: Service) -> None:
-    job, count = "", 0
+    job, cursor, count = "", "", 0
     for exchange in exchanges():
-        status, headers, text = exchange.send(service, job)
+        status, headers, text = exchange.send(service, job, cursor)
         shown = exchange.answer.text
         if exchange.answer.language == "http":
             head, _, shown = shown.partition("\n\n")
@@ -102,11 +112,14 @@ def test_each_request_of_the_guide_is_answered_as_shown(service: Service) -> Non
             alike(json.loads(shown), given)
             if status >= 400:
                 assert json.loads(shown) == given
+            if "cursor=*" in exchange.request.text:
+                cursor = given["next_cursor"]
             if status == 202:
                 job = given["job_id"]
                 wait_for(lambda job=job: service.client.get(f"/api/jobs/{job}").body["state"] == "completed")
         count += 1
-    assert count >= 8
+    assert count >= 17
+    assert cursor and job
 
 
 # Its tables.
@@ -135,7 +148,7 @@ def test_every_address_mentioned_anywhere_is_in_the_table_of_addresses() -> None
 
 
 def test_the_table_of_problems_is_the_gateways() -> None:
-    rows = table(GUIDE.section("3.6 Problems"), "type")
+    rows = table(GUIDE.section("3.10 Problems"), "type")
     assert {names(row[0])[0].removeprefix("/problems/"): int(row[1]) for row in rows} == {
         name: problem.status for name, problem in PROBLEMS.items()
     }
@@ -144,18 +157,27 @@ def test_the_table_of_problems_is_the_gateways() -> None:
             assert PROBLEMS[name].status == int(status)
 
 
+PAGE = ("3.1 One user", "parameter")
+OPTIONS = ("3.2 What may be asked of a list", "option")
+OF_POPULAR = ("3.4 Titles: like one, and popular", "parameter")
+
+
 @pytest.mark.parametrize(
-    ("heading", "first_column", "contract", "besides"),
+    ("contract", "tables", "without"),
     [
-        ("3.1 One user", "parameter", UserPageRequest, ()),
-        ("3.2 A few users", "field", BatchRequest, ListRequest.model_fields),
-        ("3.4 A job's results", "parameter", ResultsQuery, ()),
+        (UserPageRequest, [PAGE, OPTIONS], set()),
+        (SimilarRequest, [PAGE, OPTIONS], {"include_seen"}),
+        (PopularRequest, [PAGE, OPTIONS, OF_POPULAR], {"include_seen"}),
+        (PreviewRequest, [PAGE, OPTIONS, ("3.5 Somebody who signs up", "field")], set()),
+        (BatchRequest, [OPTIONS, ("3.6 A few users", "field")], set()),
+        (ResultsQuery, [("3.8 A job's results", "parameter")], set()),
     ],
 )
 def test_parameters_have_the_ranges_and_defaults_of_the_contracts(
-    heading: str, first_column: str, contract: type[BaseModel], besides: Collection[str]
+    contract: type[BaseModel], tables: list[tuple[str, str]], without: set[str]
 ) -> None:
-    assert wrong_parameters(table(GUIDE.section(heading), first_column), contract, besides=besides) == []
+    rows = [row for heading, column in tables for row in table(GUIDE.section(heading), column)]
+    assert wrong_parameters([row for row in rows if names(row[0])[0] not in without], contract) == []
 
 
 def test_settings_are_named_and_valued_as_they_are() -> None:
@@ -167,10 +189,10 @@ def test_settings_are_named_and_valued_as_they_are() -> None:
 def test_the_names_of_states_strategies_sources_and_checks_are_the_codes(service: Service) -> None:
     meaning = GUIDE.section("5. What an answer means")
     shown = {
-        "state": [names(row[0])[0] for row in table(GUIDE.section("3.3 Many users: a job"), "state")],
+        "state": [names(row[0])[0] for row in table(GUIDE.section("3.7 Many users: a job"), "state")],
         "strategy": [names(row[0])[0] for row in table(meaning, "strategy")],
         "source": [names(row[0])[0] for row in table(meaning, "source")],
-        "check": sorted(names(row[0])[0] for row in table(GUIDE.section("3.5 Health"), "check")),
+        "check": sorted(names(row[0])[0] for row in table(GUIDE.section("3.9 Health"), "check")),
     }
     assert shown == {
         "state": list(JobState),
@@ -184,7 +206,9 @@ def test_every_field_of_a_page_and_a_title_is_explained(service: Service) -> Non
     meaning = GUIDE.section("5. What an answer means")
     explained = [name for cell in re.findall(r"^\| (`.*?) \|", meaning, re.MULTILINE) for name in names(cell)]
     page = service.client.get(f"/api/recommendations/{service.sample.users[0].id}").body
-    assert explained == [*page, *page["recommendations"][0], *Strategy, *Source]
+    title = page["recommendations"][0]
+    reason = title["reason"]
+    assert explained == [*page, *title, *reason, *reason["history"][0], *Strategy, *Source]
 
 
 def test_the_queue_and_its_task_have_the_names_of_the_contracts() -> None:

@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from shared.callbacks import CallbackPolicy
-from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, BatchMessage, ListRequest
+from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, BatchMessage
 from tests.conftest import Service
 from tests.examples import Examples, skip_unless_it_runs
 from tests.guides import DOCS, Block, Guide, alike, names, quoted_region, table, wrong_parameters
@@ -244,7 +244,8 @@ def test_what_the_table_says_is_needed_is_and_the_rest_is_not() -> None:
 
 def test_the_table_of_arguments_is_the_contract() -> None:
     rows = table(GUIDE.section("2. The message"), "argument")
-    assert wrong_parameters(rows, BatchMessage, besides=ListRequest.model_fields) == []
+    asked = table(Guide("INTEGRATION.md").section("3.2 What may be asked of a list"), "option")
+    assert wrong_parameters([*rows, *asked], BatchMessage) == []
 
 
 def test_the_body_shown_holds_a_batch() -> None:

@@ -22,6 +22,7 @@ from shared.errors import DatabaseUnavailable
 from shared.ids import to_uuids
 from shared.repositories.engagement import EngagementRepository
 from shared.trends import Times, Trends
+from tests.guides import Guide
 from tests.platform import Platform, wait_for
 
 BOUND = 10.0  # s; far above the bounds set here, for a slow machine
@@ -184,16 +185,16 @@ class TestCounting:
                SELECT gen_random_uuid(), gen_random_uuid(), 'LIKE', now() - n * interval '1 hour'
                  FROM generate_series(1, 20000) AS n""",
         )
-        platform.sql("engagement_db", 'CREATE INDEX by_time ON interaction ("timestamp")')
+        platform.sql("engagement_db", Guide("INTEGRATION.md").code("sql: engagement_db index of time"))
         platform.sql("engagement_db", "ANALYZE interaction")
         try:
             found = EngagementRepository(database).trending(window_days=1, half_life_days=None, most=99)
             assert len(found.titles) == 23
             database.close()  # the server notes at the end of a connection what it read
-            read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'by_time'"
+            read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'interaction_timestamp_idx'"
             wait_for(lambda: 23 <= platform.sql("engagement_db", read)[0][0] < 100, seconds=BOUND)
         finally:
-            platform.sql("engagement_db", "DROP INDEX by_time")
+            platform.sql("engagement_db", "DROP INDEX interaction_timestamp_idx")
 
 
 class TestKeeping:
