@@ -132,7 +132,7 @@ def test_a_batch_is_taken_exactly_if_it_has_no_more_users_than_allowed(users: li
 
 def _is_of_use(taken: Contract) -> None:
     """It can be kept, found again by its digest, and is then the same."""
-    if not isinstance(taken, contracts._Listing):
+    if not isinstance(taken, contracts.ListRequest):
         return
     written = taken.asked.to_json()
     assert "\\u0000" not in written  # jsonb has no place for it
