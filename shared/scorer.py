@@ -89,7 +89,7 @@ def rank_popular(
     both = np.concatenate([titles, exploring])
     scored = Scored(
         titles=both,
-        scores=popularity[both] / (popularity.max(initial=0) or 1.0),
+        scores=popularity[both] / (popularity[both].max(initial=0) or 1.0),
         content=np.zeros(len(both)),
         collaborative=np.zeros(len(both)),
         sources=_sources([(Source.TRENDING, titles), (Source.EXPLORATION, exploring)]),

@@ -321,6 +321,9 @@ class TestPopular:
         week = scene.gateway.get("/api/titles/popular", window_days=7)
         assert (scene.names(week), week["exhausted"]) == (["Comedy 2", "Comedy 3"], True)
         assert week["recommendations"][0]["reason"]["text"] == "Liked by many lately"
+        assert [title["score"] for title in week["recommendations"]] == [1, 0.5]
+        rest = scene.gateway.get("/api/titles/popular", window_days=7, exclude=str(scene.comedy[2]))
+        assert [title["score"] for title in rest["recommendations"]] == [1]  # beside the most popular of the list
         fast = scene.gateway.get("/api/titles/popular", window_days=30, half_life_days=1)
         assert scene.names(fast) == ["Comedy 3", "Comedy 2", "Crime 5"]
 
