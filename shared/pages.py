@@ -41,12 +41,12 @@ class Pages:
     ) -> dict[ListName, Page]:
         """Cut a page from each list and look its titles up, all in one query. Titles deleted since are left out.
 
-        Raises DatabaseUnavailable when catalog_db is down and a title was not seen lately.
+        Raises DatabaseUnavailable when catalog_db is down and a title of a page was not seen lately.
         """
         parts = {name: ranking.ranked.part(slice(offset, offset + limit)) for name, ranking in rankings.items()}
         ids = {i for part in parts.values() for i in to_uuids(part.titles)}
         spoken_of = {i for part in parts.values() for i in mentioned(part)} if explain else set()
-        titles, last_seen = self._titles.find(ids | spoken_of, bulk=bulk)
+        titles, last_seen = self._titles.find(ids, besides=spoken_of, bulk=bulk)
         return {
             name: Page(
                 recommendations=_recommendations(name, parts[name], titles, explain=explain),

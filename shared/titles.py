@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from typing import Final
 from uuid import UUID
 
@@ -31,16 +31,19 @@ class Titles:
         self._store = store
         self._noted: OrderedDict[UUID, float] = OrderedDict()  # when this process last wrote a title to Redis
 
-    def find(self, ids: Collection[UUID], *, bulk: bool = False) -> tuple[dict[UUID, Title], bool]:
-        """The titles that are not deleted, and whether they are only what was last seen of them.
+    def find(
+        self, ids: Set[UUID], *, besides: Set[UUID] = frozenset(), bulk: bool = False
+    ) -> tuple[dict[UUID, Title], bool]:
+        """The titles that are not deleted, and whether they are only what was last seen of them. besides: titles that
+        can be done without.
 
-        Raises DatabaseUnavailable when catalog_db is down and not all of them were seen lately.
+        Raises DatabaseUnavailable when catalog_db is down and not all of `ids` were seen lately.
         """
         try:
-            titles = self._catalog.titles(ids, bulk=bulk)
+            titles = self._catalog.titles(ids | besides, bulk=bulk)
         except DatabaseUnavailable:
-            kept = self._recall(ids)
-            if len(kept) < len(ids):
+            kept = self._recall(ids | besides)
+            if not kept.keys() >= ids:
                 raise
             return kept, True
         self._keep(titles.values())

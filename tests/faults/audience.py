@@ -70,8 +70,11 @@ class Audience:
         return Request(READY, "/health/ready")
 
     def forget_rare_titles(self, redis_url: str) -> None:
-        """Let the service have seen no titles lately but those of the known users' first pages."""
-        seen = {UUID(title["media_id"]).bytes for page in self.pages.values() for title in page}
+        """Let the service have seen no titles lately but those that the known users' first pages speak of."""
+        spoken_of = (
+            one for page in self.pages.values() for title in page for one in (title, *title["reason"]["history"])
+        )
+        seen = {UUID(one["media_id"]).bytes for one in spoken_of}
         with redis.Redis.from_url(redis_url) as client:
             rare = [key for key in client.scan_iter("title:*", count=1000) if key[-16:] not in seen]
             client.delete("", *rare)  # there may be none

@@ -50,6 +50,26 @@ def test_a_title_that_was_not_seen_lately_makes_it_503(fragile: Platform) -> Non
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def test_a_title_that_only_a_reason_speaks_of_and_that_was_not_seen_lately_is_left_out_of_it(fragile: Platform) -> None:
+    heat, ronin = (fragile.title(name, "Crime") for name in ("Heat", "Ronin"))
+    fragile.like([uuid4() for _ in range(3)], heat, ronin)
+    user = fragile.user("Crime")
+    fragile.like(user, heat)
+    fragile.train()
+    gateway = fragile.gateway()
+    [before] = gateway.page(user)["recommendations"]
+    assert before["reason"]["text"] == "Because you liked Heat"
+    fragile.postgres.stop()
+    with redis.Redis.from_url(fragile.redis_url) as store:
+        assert store.delete(b"title:1:" + heat.bytes)
+
+    [now] = gateway.page(user, fresh=False)["recommendations"]
+
+    collaborative = before["collaborative_score"]
+    unnamed = {"text": "Because you like Crime", "genres": ["Crime"], "history": [], "history_rest": collaborative}
+    assert now == before | {"reason": unnamed}
+
+
 def test_it_goes_on_by_itself_when_the_database_is_back(fragile: Platform) -> None:
     heat = fragile.title("Heat", "Crime")
     user = fragile.user("Crime")
