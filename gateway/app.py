@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, request
+from flask import Flask
 
-from gateway import compression, cors, errors, rendering, request_ids
+from gateway import compression, cors, errors, request_ids
 from gateway.routes import documentation, jobs, operations, problems, recommendations, titles
 from shared import broker, health
 from shared.parts import Parts
@@ -34,7 +34,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.converters["user"] = recommendations.UserSegment
     app.extensions["parts"] = parts
     request_ids.register(app)
-    app.before_request(lambda: rendering.bound_client(request, settings.client_seconds))
     compression.register(app)
     cors.register(app, entries(settings.cors_origins))
     errors.register(app)

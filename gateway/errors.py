@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from flask import Flask, Response, current_app, request
@@ -72,6 +73,7 @@ _HTTP: Final[dict[int, Problem]] = {
     405: Problem(405, "method-not-allowed", "The method is not allowed here", "Use one of the methods in `Allow`."),
     408: Problem(408, "too-slow", "The body came too slowly", "Send the body without long pauses."),
     413: Problem(413, "body-too-large", "The body is too large", "Split the request."),
+    414: Problem(414, "address-too-long", "The address is too long", "Ask by POST, with the same in the body."),
     415: Problem(415, "unsupported-media-type", "The body is not JSON", "Send `Content-Type: application/json`."),
 }
 _INTERNAL: Final = Problem(
@@ -98,6 +100,14 @@ def problem_of(kind: type[errors.ServiceError]) -> Problem:
 def of_http(status: int) -> Problem:
     """The problem that HTTP itself has a status for."""
     return _INTERNAL if status == _INTERNAL.status else _HTTP[status]
+
+
+def of_any_status(status: int) -> Problem:
+    """The same of any status there is; of some HTTP says all that there is to say."""
+    if status == _INTERNAL.status or status in _HTTP:
+        return of_http(status)
+    phrase = HTTPStatus(status).phrase
+    return Problem(status, _ABOUT_BLANK, phrase, phrase)
 
 
 def tells_when(problem: Problem) -> bool:
@@ -129,7 +139,7 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:  # a redirect is no problem
         return Response(status=status, headers=dict(error.get_headers()))
-    problem = _HTTP.get(status) or Problem(status, _ABOUT_BLANK, error.name, error.name)
+    problem = of_any_status(status)
     detail = problem.advice if error.description == type(error).description else error.description or problem.advice
     if isinstance(error, RequestEntityTooLarge):
         detail = f"the body may have at most {current_app.config['MAX_CONTENT_LENGTH']} bytes"

@@ -4,9 +4,15 @@ Start with: gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gunicorn import util
+from gunicorn.workers import gthread
+
+from gateway import refusals
+from gateway.slow_clients import PatientConnection
 from shared.errors import ConfigurationError
 from shared.settings import Settings
 from shared.telemetry import configure_logging
@@ -26,11 +32,16 @@ preload_app = False  # pools and threads belong to the process that uses them
 timeout = 60  # s without a sign of life from a process; a request's own bounds are far shorter
 graceful_timeout = 30  # s that running requests get on a stop
 keepalive = 5  # s
+limit_request_line = 8190  # bytes, the most there may be: filters of a GET are in it
 control_socket_disable = True  # it would need a writable home
 accesslog = None
 errorlog = "-"
 loglevel = _settings.log_level.lower()
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heartbeats must not wait for a disk
+
+# There are no settings for these.
+util.write_error = refusals.write
+gthread.TConn = partial(PatientConnection, _settings.client_seconds)
 
 
 def worker_exit(_server: object, worker: Any) -> None:

@@ -188,10 +188,17 @@ def _problems(endpoint: Endpoint, method: str) -> list[Problem]:
         found.append(of_http(HTTPStatus.NOT_FOUND))
     if endpoint.asks is not None:
         found.append(problem_of(InvalidRequest))
+    if endpoint.asks_in(method) == "query":
+        found.append(of_http(HTTPStatus.REQUEST_URI_TOO_LONG))
     if endpoint.asks_in(method) == "body":
         found += map(
             of_http,
-            (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+            (
+                HTTPStatus.BAD_REQUEST,
+                HTTPStatus.REQUEST_TIMEOUT,
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            ),
         )
     return [*dict.fromkeys(found), of_http(HTTPStatus.INTERNAL_SERVER_ERROR)]
 

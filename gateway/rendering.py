@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 from flask import Request, Response
-from werkzeug.exceptions import ClientDisconnected, RequestTimeout, UnsupportedMediaType
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout, UnsupportedMediaType
 
 from shared.errors import InvalidRequest
 
@@ -43,21 +44,11 @@ def prefers_ndjson(request: Request) -> bool:
     return request.accept_mimetypes.best_match([JSON, NDJSON]) == NDJSON
 
 
-def bound_client(request: Request, seconds: float) -> None:
-    """Wait no longer than this for the client to send or take the next piece: it holds one of few threads.
-
-    gunicorn's own `timeout` does not bound that with threads. Under another server nothing happens.
-    """
-    connection = request.environ.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(seconds)
-
-
 def body(request: Request) -> dict[str, Any]:
     """The request's JSON object.
 
-    Raises UnsupportedMediaType, RequestEntityTooLarge (from Flask, past the size limit), RequestTimeout,
-    InvalidRequest.
+    Raises UnsupportedMediaType, RequestEntityTooLarge (from Flask, past the size limit), RequestTimeout, BadRequest
+    (what is sent in pieces is in none that HTTP knows), InvalidRequest.
     """
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"the body is {request.mimetype or 'of no stated type'}, not {JSON}")
@@ -65,8 +56,10 @@ def body(request: Request) -> dict[str, Any]:
         raw = request.get_data()
         if len(raw) == request.max_content_length:
             request.stream.read(1)  # a body of unannounced length is cut at the limit in silence; reading on raises
-    except ClientDisconnected:  # what werkzeug makes of a socket's time-out, too
-        raise RequestTimeout("the body did not arrive in time") from None
+    except ClientDisconnected:  # what werkzeug makes of a client that is given up, too
+        raise RequestTimeout("the body did not arrive whole, and in time") from None
+    except ParseException as error:
+        raise BadRequest(f"the body can't be read: {error}") from None
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -91,7 +91,7 @@ class ProblemDocument(TypedDict):
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
     detail: Annotated[str, Field(description="for people")]
-    instance: Annotated[str, Field(description="the path that was asked for")]
+    instance: NotRequired[Annotated[str, Field(description="the path that was asked for, where it could be read")]]
     errors: NotRequired[Annotated[list[FieldDocument], Field(description="of invalid-request: the fields")]]
 
 

@@ -179,7 +179,7 @@ class Settings(ModelSettings):
     dead_letter_seconds: int = Field(1_209_600, ge=60, le=31_536_000, description="life of dead letters")
     request_bytes: int = Field(8_000_000, ge=1024, description="largest request body; 100,000 ids are 4 MB")
     client_seconds: float = Field(
-        10.0, gt=0, le=300, description="longest pause of a client that sends a body or takes an answer"
+        10.0, gt=0, le=300, description="longest pause of a client that sends a request or takes an answer"
     )
     publish_seconds: float = Field(2.0, gt=0, le=30, description="longest wait for the broker to take a message")
 

@@ -137,11 +137,12 @@ def routes(
         A few users are answered at once. More become a job, and so do any with `Prefer: respond-async`, a `deadline`,
         a `reply_to` or a `callback_url`: look at the status, 200 or 202. A user listed twice counts once.
         """
+        key = _idempotency_key()
         users = list(dict.fromkeys(batch.user_ids))
         preferred = _prefers_a_job()
         if preferred or batch.only_as_a_job or len(users) > users_at_once:
             order = Order(users, batch.limit, batch.deadline, batch.announce, batch.asked)
-            response = accepted(jobs.submit(order, idempotency_key=_idempotency_key(), caller=request.remote_addr))
+            response = accepted(jobs.submit(order, idempotency_key=key, caller=request.remote_addr))
             if preferred:
                 response.headers["Preference-Applied"] = "respond-async"
             return response

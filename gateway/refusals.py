@@ -1,0 +1,47 @@
+"""What gunicorn refuses before the application sees it, told as everything else is: with a problem document."""
+
+from __future__ import annotations
+
+import socket
+from http import HTTPStatus
+from typing import Final
+from uuid import uuid4
+
+import orjson
+from gunicorn import util
+
+from gateway.errors import of_any_status
+from gateway.rendering import PROBLEM
+from gateway.request_ids import HEADER as REQUEST_ID
+from shared.documents import ProblemDocument
+
+_HEAD: Final = """HTTP/1.1 {status} {phrase}\r
+Connection: close\r
+Content-Type: {media_type}\r
+Content-Length: {length}\r
+Cache-Control: no-store\r
+{request_id_header}: {request_id}\r
+\r
+"""
+
+
+def write(client: socket.socket, status: int, _reason: str, message: str) -> None:
+    """Answer a request that can't be read, in the place of gunicorn.util.write_error. message: what gunicorn says is
+    wrong."""
+    problem = of_any_status(status)
+    document: ProblemDocument = {
+        "type": problem.address,
+        "title": problem.title,
+        "status": status,
+        "detail": f"{message}. {problem.advice}" if message else problem.advice,
+    }
+    body = orjson.dumps(document)
+    head = _HEAD.format(
+        status=status,
+        phrase=HTTPStatus(status).phrase,
+        media_type=PROBLEM,
+        length=len(body),
+        request_id_header=REQUEST_ID,
+        request_id=uuid4(),
+    )
+    util.write_nonblock(client, head.encode() + body)
