@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults rabbitmq lint docs accuracy clean
+.PHONY: help install demo test faults fuzz rabbitmq lint docs accuracy clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,11 +23,14 @@ demo: install ## run the whole service on real data (Ctrl-C stops it)
 	@exec $(RUN) -m demo $(ARGS)
 
 test: install ## unit and integration tests against real servers, and the shorter of the faults; two files at a time
-	@$(RUN) -m pytest -m "not faults" --numprocesses=2 --dist=loadfile $(ARGS)
+	@$(RUN) -m pytest -m "not faults and not fuzz" --numprocesses=2 --dist=loadfile $(ARGS)
 
 faults: install ## break everything and see what becomes of the jobs; SOAK=10m: at random, for that long; SEED=1
 	@$(RUN) -m pytest $(if $(SOAK),tests/faults/test_soak.py --faults-soak=$(SOAK),tests/faults) \
 	  --faults-seed=$(or $(SEED),1) $(ARGS)
+
+fuzz: install ## thousands of requests made up from /openapi.json, right and wrong, to the running service; SEED=1
+	@$(RUN) -m pytest tests/fuzz --capture=no --fuzz-seed=$(or $(SEED),1) $(ARGS)
 
 rabbitmq: ## install what the tests of RabbitMQ need (Debian, as root); without it they are skipped
 	@tests/install-rabbitmq.sh

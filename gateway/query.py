@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from shared.errors import FieldProblem, InvalidRequest
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?")
 _BOOLEANS: Final = {"true": True, "false": False}
 
 # A text as what it stands for; unchanged when it stands for nothing of that kind.

@@ -32,6 +32,8 @@ def _canonical_uuid(value: object) -> object:
 def _whole(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    if isinstance(value, float) and value.is_integer():  # to JSON 10.0 is one; some languages write no other
+        return int(value)
     raise ValueError("not a whole number")
 
 

@@ -22,6 +22,7 @@ from tests.object_store import S3
 from tests.on_rabbitmq import OnRabbitMQ
 from tests.platform import Platform
 from tests.rabbitmq import RabbitMQ
+from tests.receiver import NO_RECEIVER, SECRET
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +119,13 @@ def service(
     load_sample(movielens, *(platform.urls[name] for name in ("user_db", "catalog_db", "engagement_db")))
     platform.train()
     port = free_port()
-    environment = platform.environment(web_concurrency=2, web_bind=f"127.0.0.1:{port}", client_seconds=1)
+    environment = platform.environment(
+        web_concurrency=2,
+        web_bind=f"127.0.0.1:{port}",
+        client_seconds=1,
+        callback_hosts=NO_RECEIVER,
+        callback_secret=SECRET,
+    )
     command = [Path(sys.executable), "-m"]
     worker = Process([*command, "worker", "run"], log=logs / "worker.log", environment=environment)
     gateway = Process(

@@ -9,12 +9,16 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import standardwebhooks
+
+SECRET = "whsec_" + b64encode(bytes(range(32))).decode()  # what callbacks are signed with
+NO_RECEIVER = "hooks.invalid"  # a host that there is not
 
 Answer = Callable[[BaseHTTPRequestHandler, threading.Event], None]
 """Answers one request; the event is set when the receiver closes."""

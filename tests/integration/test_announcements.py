@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -29,11 +28,10 @@ from shared.parts import Parts
 from shared.repositories.announcements import AnnouncementKind, AnnouncementRepository
 from shared.repositories.chunks import ChunkRepository
 from tests.platform import Platform, wait_for
-from tests.receiver import Answer, Receiver, hang, hang_up, status, trickle
+from tests.receiver import SECRET, Answer, Receiver, hang, hang_up, status, trickle
 from worker.announcing.announcer import Announcer, AnnouncerPolicy
 from worker.announcing.webhook import Webhook
 
-SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 REPLIES = REPLY_PREFIX + "tests"
 REPLY_LIFE = 3600  # s
 WORKER = "the worker"

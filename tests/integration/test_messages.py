@@ -24,7 +24,7 @@ from tests.examples import Examples, skip_unless_it_runs
 from tests.guides import DOCS, Block, Guide, alike, names, quoted_region, table, wrong_parameters
 from tests.messages import envelope
 from tests.platform import wait_for
-from tests.receiver import Receiver
+from tests.receiver import SECRET, Receiver
 from tests.vectors import VECTORS
 from worker.announcing.webhook import Webhook
 from worker.guard.envelope import Refused, read_envelope
@@ -33,7 +33,6 @@ GUIDE = Guide("MESSAGES.md")
 DEAD = QUEUE + DEAD_SUFFIX
 REPLY = f"{REPLY_PREFIX}newsletter"
 SCHEMAS = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (DOCS / "messages").glob("*.json")}
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SECONDS = 30.0  # for a message to become what it becomes
 
 

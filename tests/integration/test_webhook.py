@@ -22,6 +22,7 @@ import trustme
 from shared import __version__
 from shared.callbacks import CallbackPolicy
 from tests.receiver import (
+    SECRET,
     Answer,
     Receiver,
     continue_for_ever,
@@ -35,7 +36,6 @@ from tests.receiver import (
 )
 from worker.announcing.webhook import CallbackFailed, CallbackRefused, Webhook
 
-SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 NAME = "hooks.example.com"
 LOOPBACK = "127.0.0.0/8"
 BODY = json.dumps({"type": "job.completed", "data": {"job_id": "1", "title": "Amélie"}}, ensure_ascii=False).encode()
