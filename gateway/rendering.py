@@ -12,6 +12,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout, UnsupportedMediaType
 
 from shared.errors import InvalidRequest
+from shared.parsing import read_json
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -54,15 +55,15 @@ def body(request: Request) -> dict[str, Any]:
         raise UnsupportedMediaType(f"the body is {request.mimetype or 'of no stated type'}, not {JSON}")
     try:
         raw = request.get_data()
-        if len(raw) == request.max_content_length:
-            request.stream.read(1)  # a body of unannounced length is cut at the limit in silence; reading on raises
+        if request.content_length is None and len(raw) == request.max_content_length:
+            request.stream.read(1)  # it is cut at the limit in silence; reading on raises
     except ClientDisconnected:  # what werkzeug makes of a client that is given up, too
         raise RequestTimeout("the body did not arrive whole, and in time") from None
     except ParseException as error:
         raise BadRequest(f"the body can't be read: {error}") from None
     try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        document = read_json(raw)
+    except ValueError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise InvalidRequest("the body is not a JSON object")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -73,6 +75,28 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Name = Annotated[str, Field(max_length=200, pattern=_NAME), BeforeValidator(_named)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
+
+
+def read_json(raw: bytes) -> Any:
+    """The value of a JSON text, as strictly as RFC 8259 allows.
+
+    Raises ValueError, in words for whoever sent it: it is no JSON in UTF-8, it is nested too deep, or a name comes
+    twice in one object, where all but the last would be lost in silence.
+    """
+    value = orjson.loads(raw)
+    try:
+        json.loads(raw, object_pairs_hook=_each_once, parse_int=str, parse_float=str)  # orjson does not tell
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise ValueError(f"{name[:100]!r} is given more than once")
+        seen.add(name)
 
 
 class Contract(BaseModel):

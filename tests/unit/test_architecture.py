@@ -34,7 +34,7 @@ shared.settings                 -> pydantic shared.model_settings
 shared.callbacks                -> shared.errors shared.settings
 shared.documents                -> pydantic typing_extensions shared.job_states shared.media
 shared.json_schema              -> pydantic pydantic_core
-shared.parsing                  -> pydantic shared.errors shared.media
+shared.parsing                  -> orjson pydantic shared.errors shared.media
 shared.contracts                -> pydantic shared.callbacks shared.errors shared.job_states shared.media
                                    shared.options shared.parsing
 shared.answers                  -> shared.documents shared.errors shared.job_states shared.media
@@ -110,8 +110,12 @@ shared.health                   -> shared.databases shared.errors shared.parts
 
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
-gateway.gunicorn.conf           -> shared.errors shared.settings shared.telemetry
-gateway.rendering               -> flask werkzeug orjson shared.errors
+gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.refusals gateway.slow_clients shared.errors
+                                   shared.settings shared.telemetry
+gateway.slow_clients            -> gunicorn.*
+gateway.refusals                -> gunicorn orjson gateway.errors gateway.rendering gateway.request_ids
+                                   shared.documents
+gateway.rendering               -> flask werkzeug gunicorn.http.errors orjson shared.errors shared.parsing
 gateway.query                   -> flask pydantic shared.errors
 gateway.errors                  -> flask werkzeug gateway.rendering shared.answers shared.documents shared.errors
 gateway.request_ids             -> flask shared.telemetry

@@ -104,7 +104,7 @@ BAD = {
     "users-nested": (BatchRequest, {"user_ids": [[USER]]}, "user_ids[0]", NOT_A_UUID, None),
     "body-limit-true": (BatchRequest, {"user_ids": [USER], "limit": True}, "limit", NO_NUMBER, TITLES),
     "body-limit-text": (BatchRequest, {"user_ids": [USER], "limit": "10"}, "limit", NO_NUMBER, TITLES),
-    "body-limit-float": (BatchRequest, {"user_ids": [USER], "limit": 10.0}, "limit", NO_NUMBER, TITLES),
+    "body-limit-float": (BatchRequest, {"user_ids": [USER], "limit": 10.5}, "limit", NO_NUMBER, TITLES),
     "body-limit-nan": (BatchRequest, {"user_ids": [USER], "limit": math.nan}, "limit", NO_NUMBER, TITLES),
     "body-limit-infinite": (BatchRequest, {"user_ids": [USER], "limit": math.inf}, "limit", NO_NUMBER, TITLES),
     "body-limit-null": (BatchRequest, {"user_ids": [USER], "limit": None}, "limit", NO_NUMBER, TITLES),

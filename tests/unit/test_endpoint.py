@@ -167,7 +167,7 @@ def test_the_document_has_both_ways_with_names_of_their_own_and_the_same_answers
             "$ref": "#/components/schemas/ShelfDocument"
         }
     by_query, by_body = (set(operations[method]["responses"]) for method in ("get", "post"))
-    assert by_query == {"200", "304", "400", "404", "409", "500"}
+    assert by_query == {"200", "304", "400", "404", "409", "414", "500"}
     assert by_body - by_query == {"408", "413", "415"}
 
 
@@ -210,6 +210,7 @@ def test_the_document_says_which_problems_may_come_and_which_of_them_say_when_to
         "400": ["invalid-request"],
         "404": ["job-not-found", "not-found"],
         "409": ["results-not-ready"],
+        "414": ["address-too-long"],
         "500": ["internal"],
     }
     assert [status for status, response in responses.items() if "Retry-After" in response["headers"]] == ["409"]

@@ -56,7 +56,7 @@ def _bad_numbers(field: str, least: int, most: int) -> dict[str, tuple[dict[str,
         f"{field}-huge": ({field: 10**400}, field, TOO_LARGE, allowed),
         f"{field}-true": ({field: True}, field, NO_NUMBER, allowed),
         f"{field}-text": ({field: str(most)}, field, NO_NUMBER, allowed),
-        f"{field}-fraction": ({field: float(most)}, field, NO_NUMBER, allowed),
+        f"{field}-fraction": ({field: least + 0.5}, field, NO_NUMBER, allowed),
         f"{field}-nan": ({field: math.nan}, field, NO_NUMBER, allowed),
         f"{field}-list": ({field: [most]}, field, NO_NUMBER, allowed),
     }

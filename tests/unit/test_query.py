@@ -49,8 +49,8 @@ def read(contract: type[BaseModel], query: str) -> dict[str, Any]:
 
 WHOLE = {"0": 0, "7": 7, "007": 7, "-1": -1, "9" * 18: int("9" * 18)}
 NO_WHOLE = ["", "ten", "1.0", "1e1", "+1", " 1", "1 ", "1\n", "1_0", "0x1", "\u0661", "9" * 19, "true", "null", "--1"]
-DECIMAL = {"0": 0.0, "0.5": 0.5, "-0.25": -0.25, "1.000": 1.0, "00.5": 0.5}
-NO_DECIMAL = ["", "half", "nan", "inf", "-inf", "Infinity", "1e-3", ".5", "1.", "0,5", "0_1.5", "+0.5", " 0.5", "1.0\n"]
+DECIMAL = {"0": 0.0, "0.5": 0.5, "-0.25": -0.25, "1.000": 1.0, "00.5": 0.5, "1e-3": 0.001, "2.5E+1": 25.0}
+NO_DECIMAL = ["", "half", "nan", "inf", "-inf", "Infinity", "1e", "1e1.5", "1e1000", ".5", "1.", "0,5", "+0.5", "1.0\n"]
 BOOLEAN = {"true": True, "false": False}
 NO_BOOLEAN = ["", "True", "FALSE", "1", "0", "yes", "on", "true ", "null"]
 AS_THEY_ARE = ["", "null", "true", "7", "a,b", " blanks ", "é"]

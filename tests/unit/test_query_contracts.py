@@ -52,7 +52,7 @@ NUMBERS = {
 SHARES = {
     "empty": "",
     "word": "half",
-    "exponent": "5e-1",
+    "exponent-alone": "e-1",
     "nan": "nan",
     "infinity": "inf",
     "plus": "%2B0.5",
@@ -63,7 +63,7 @@ SHARES = {
     "newline-after": "0.5%0A",
     "arabic-digits": "%D9%A0",
     "true": "true",
-    "nineteen-digits": "0." + "1" * 19,
+    "thirty-one-digits": "0." + "1" * 31,
 }
 FLAGS = {
     "empty": "",

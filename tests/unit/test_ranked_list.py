@@ -13,6 +13,7 @@ from shared.ids import IdIndex, pack_ids, to_uuids
 from shared.media import Kind, Strategy
 from shared.ranked_list import CAUSES, STEPS, Causes, RankedList, decode, decode_many, encode, encode_many
 
+NAMES = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1)  # of genres
 KNOWN = IdIndex(pack_ids(UUID(int=i << 8) for i in range(40)))
 
 
@@ -42,7 +43,7 @@ def ranked_lists(draw: st.DrawFn) -> RankedList:
         *(np.array(draw(column), dtype=np.uint16) for _ in range(3)),
         np.array(draw(st.lists(st.integers(0, 4), min_size=len(uuids), max_size=len(uuids))), dtype=np.uint8),
         draw(causes(len(uuids))),
-        frozenset(draw(st.lists(st.text(st.characters(exclude_characters="\n"), min_size=1), max_size=3))),
+        frozenset(draw(st.lists(NAMES, max_size=3))),
         draw(st.booleans()),
     )
 

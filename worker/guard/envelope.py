@@ -32,7 +32,7 @@ from shared.contracts import (
     TrainMessage,
 )
 from shared.errors import InvalidRequest
-from shared.parsing import Instant, parse
+from shared.parsing import Instant, parse, read_json
 
 # The tasks each queue takes, and what of their arguments must hold here. Of a batch it is only who it is: what is wrong
 # with the rest its publisher learns from a rejected job.
@@ -208,8 +208,8 @@ def _unmarked(kind: object, value: Any) -> Any:
 
 def _json(raw: bytes, what: str) -> object:
     try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        return read_json(raw)
+    except ValueError as error:
         raise Refused(f"{what}: not JSON: {error}") from None
 
 
