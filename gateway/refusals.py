@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +15,8 @@ from gateway.errors import of_any_status
 from gateway.rendering import PROBLEM
 from gateway.request_ids import HEADER as REQUEST_ID
 from shared.documents import ProblemDocument
+
+_log = logging.getLogger(__name__)
 
 _HEAD: Final = """HTTP/1.1 {status} {phrase}\r
 Connection: close\r
@@ -35,6 +38,8 @@ def write(client: socket.socket, status: int, _reason: str, message: str) -> Non
         "status": status,
         "detail": f"{message}. {problem.advice}" if message else problem.advice,
     }
+    name = uuid4()
+    _log.info("request %s: %d, %s", name, status, message)
     body = orjson.dumps(document)
     head = _HEAD.format(
         status=status,
@@ -42,6 +47,6 @@ def write(client: socket.socket, status: int, _reason: str, message: str) -> Non
         media_type=PROBLEM,
         length=len(body),
         request_id_header=REQUEST_ID,
-        request_id=uuid4(),
+        request_id=name,
     )
     util.write_nonblock(client, head.encode() + body)
