@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 from uuid import UUID, uuid5
 
 from demo.client import Answer, Client
 from demo.errors import WrongAnswer
 from demo.movielens import NAMESPACE
+from shared.contracts import RecommendationField
 
 UNKNOWN_USER = uuid5(NAMESPACE, "user/nobody")
 
@@ -17,20 +18,7 @@ _JOB_LIMIT = 100_000  # users the service takes in one job
 _JOB_SECONDS = 600.0
 _LIMIT = 10
 _BATCH = "/api/recommendations/batch"
-_FIELDS = {
-    "media_id",
-    "title",
-    "description",
-    "release_year",
-    "media_type",
-    "cover_url",
-    "genres",
-    "score",
-    "content_score",
-    "collaborative_score",
-    "source",
-    "reason",
-}
+_FIELDS = frozenset(get_args(RecommendationField))
 
 
 def run(client: Client, users: Sequence[UUID], seen: frozenset[str], check: Callable[[], None]) -> None:
