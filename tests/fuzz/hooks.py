@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 from uuid import uuid4
@@ -9,12 +10,14 @@ from uuid import uuid4
 import schemathesis
 from schemathesis import Case, CheckContext, GenerationMode, HookContext, Response
 from schemathesis.core.parameters import DelimitedValue
+from schemathesis.generation.meta import TestPhase
 
 from gateway.rendering import JSON, NDJSON
 from tests.documented import fits
 from tests.receiver import NO_RECEIVER
 
 _cursors: set[str] = set()  # that the service has given
+_accepted = itertools.cycle((JSON, NDJSON))  # schemathesis alone would never ask for the second
 
 
 @schemathesis.hook
@@ -27,8 +30,12 @@ def filter_case(context: HookContext, case: Case) -> bool:
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
-    """Keep a request that should be answered to what no schema can say."""
-    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+    """Ask for either form of an answer, and keep a request that should be answered to what no schema can say."""
+    if case.meta is None:
+        return
+    if case.meta.phase.name is not TestPhase.STATEFUL:  # its links are read from JSON
+        case.headers.setdefault("Accept", next(_accepted))
+    if case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     for asked in (case.query, case.body):
         if isinstance(asked, dict):
