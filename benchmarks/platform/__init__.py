@@ -1,0 +1,1 @@
+"""A media platform made up to measure on: any number of users, titles and interactions."""
