@@ -2,7 +2,7 @@
 
 A user's share of the interactions falls with the user's rank as (rank + q)^-a, a title's likewise; q grows with the
 size, so that a platform ten times as large looks alike. Each user and each title is of one cluster. An interaction
-falls on a title of the user's own cluster with probability 0.6, else on any; within either the title's share decides.
+falls on a title of the user's own cluster with probability 0.5, else on any; within either the title's share decides.
 Interactions are drawn one by one, so rows of one user lie scattered, as they do in life, and memory does not grow with
 their number. A pair may be drawn twice: somebody watches a title, and then likes it.
 """
@@ -26,10 +26,10 @@ GENRES: Final = (
     "History", "Horror", "Music", "Mystery", "Romance", "Science Fiction", "Thriller", "War",
 )  # fmt: skip
 
-_USER_EXPONENT, _USER_SHIFT = 0.8, 1 / 140  # of users
-_TITLE_EXPONENT, _TITLE_SHIFT = 0.9, 1 / 300  # of titles
-_CLUSTERS = 24
-_LOYALTY = 0.6
+_USER_EXPONENT, _USER_SHIFT = 0.8, 1 / 70  # of users
+_TITLE_EXPONENT, _TITLE_SHIFT = 0.9, 1 / 60  # of titles
+_CLUSTERS = 12
+_LOYALTY = 0.5
 _KINDS: Final = (Kind.LIKE, Kind.WATCH, Kind.DISLIKE)
 _KIND_SHARES: Final = (0.45, 0.45, 0.10)
 _DAYS = 730  # the time they are spread over, up to now
