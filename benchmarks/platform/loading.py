@@ -12,7 +12,7 @@ import numpy as np
 import psycopg2
 from numpy.typing import NDArray
 
-from benchmarks.platform.synthetic import GENRES, Interactions, Platform
+from benchmarks.platform.synthetic import GENRES, Platform
 from demo.databases import SCHEMAS
 from shared.ids import IdArray, IndexArray
 from shared.media import Kind

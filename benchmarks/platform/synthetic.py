@@ -146,13 +146,12 @@ class Platform:
 
 
 def _power_law(count: int, exponent: float, shift: float) -> NDArray[np.float64]:
-    weights: NDArray[np.float64] = (np.arange(count) + max(1.0, shift * count)) ** -exponent
-    return weights
+    return np.asarray((np.arange(count) + max(1.0, shift * count)) ** -exponent, dtype=np.float64)
 
 
 def _cumulative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     sums = np.cumsum(weights)
-    return sums / sums[-1]
+    return np.asarray(sums / sums[-1], dtype=np.float64)
 
 
 def _distinct(left: IndexArray, right: IndexArray) -> tuple[IndexArray, IndexArray]:

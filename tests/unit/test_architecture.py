@@ -40,6 +40,7 @@ shared.contracts                -> pydantic shared.callbacks shared.errors share
 shared.answers                  -> shared.documents shared.errors shared.job_states shared.media
 
 shared.ids                      -> numpy
+shared.compiled                 -> numba
 shared.interactions             -> numpy shared.ids shared.media
 shared.catalogue                -> numpy shared.ids shared.media
 shared.ranked_list              -> numpy shared.ids shared.media
@@ -168,7 +169,7 @@ worker.commands.report          -> matplotlib rich shared.errors shared.model wo
 worker.commands.models          -> rich shared.errors shared.model shared.model_store shared.settings
 worker.commands.rollback        -> shared.errors shared.model_store shared.settings
 worker.pulse                    -> celery
-worker.training.estimators.*    -> numpy scipy sparse_dot_topn threadpoolctl shared.errors shared.ids shared.strengths
+worker.training.estimators.*    -> numpy scipy threadpoolctl shared.compiled shared.errors shared.ids shared.strengths
                                    worker.training.estimators.* worker.training.interactions
 worker.training.*               -> numpy scipy pyarrow shared.* worker.training.*
 """
@@ -188,7 +189,7 @@ pydantic_settings   shared.model_settings
 standardwebhooks    worker.announcing.webhook
 fsspec              shared.storage
 rich                worker.commands.*
-sparse_dot_topn     worker.training.estimators.*
+numba               shared.compiled
 pyarrow             worker.training.*
 matplotlib          worker.commands.report
 importlib

@@ -17,7 +17,7 @@ from worker.training.evaluator import Evaluator
 from worker.training.learn import Choice, learn
 from worker.training.metrics import per_user
 from worker.training.search import COLLABORATIVE, METRIC, Found, K, Search, Trial, sufficient
-from worker.training.space import Time, UnknownEstimator, choice_of, cuts, families, regressions
+from worker.training.space import UnknownEstimator, choice_of, cuts, families, regressions
 from worker.training.split import Protocol, split
 
 AMPLE = 1000.0  # seconds
@@ -87,8 +87,8 @@ class TestWinner:
             trials = {trial.choice: trial.value for trial in found.trials}
             family = max((t for t in found.trials if t.choice.name == "co-occurrence"), key=lambda t: t.value)
             spaces = [
-                families(Time.ORDER, neighbours=20),
-                *regressions(family.choice, Time.ORDER, neighbours=20, titles=20),
+                families(ordered=True, neighbours=20),
+                *regressions(family.choice, ordered=True, neighbours=20, titles=20),
             ]
             for space in spaces:
                 best = max((t for t in found.trials if t.choice.name == space.name), key=lambda t: t.value)
@@ -163,10 +163,7 @@ class TestLimits:
     def test_what_needs_too_much_memory_is_left_out_with_its_reason(self) -> None:
         found, _ = searched(clustered(**SMALL), limits=Limits(threads=1, memory_bytes=1000))
         assert set(found.by_estimator) == {"co-occurrence"}
-        order, ease, ridge = found.skipped
-        assert order.startswith("order: co-occurrence on 16 titles needs about 1 MB")
-        assert all(trial.choice.parameters["w"] == 1 for trial in found.trials)
-        assert any(trial.choice.recency > 0 for trial in found.trials)  # which takes none
+        ease, ridge, *_ = found.skipped
         assert ease.startswith("ease: ease on 16 titles needs about 1 MB, and TRAINING_MEMORY_MB allows 0")
         assert ridge.startswith("local-ridge: local-ridge on 16 titles needs about 1 MB")
 
@@ -208,7 +205,7 @@ class TestNeighbours:
     def test_more_than_memory_holds_are_left_out_with_their_reason(self) -> None:
         rows = sequels(users=40, series=4, each=6)
         histories = split(interactions(*rows), Protocol.TEMPORAL, seed=0).fit.histories()
-        one_each = max(c.estimator.needs_bytes(histories) for c in families(Time.ORDER, neighbours=1).choices())
+        one_each = max(c.estimator.needs_bytes(histories) for c in families(ordered=True, neighbours=1).choices())
         found, _ = searched(rows, neighbours=1, limits=Limits(threads=1, memory_bytes=one_each))
         assert found.best.choice.estimator.neighbours == 1
         assert [reason.partition(":")[0] for reason in found.skipped[-3:]] == [
@@ -231,9 +228,9 @@ def _alike(one: Choice, other: Choice) -> bool:
 
 FAMILY = Choice(CoOccurrence(0.3, 0.5, 0.1, 0.4, 50), 1.5)
 SPACES = [
-    *(families(time, neighbours=50) for time in Time),
-    *regressions(FAMILY, Time.ORDER, neighbours=50, titles=100),
-    *regressions(FAMILY, Time.UNKNOWN, neighbours=50, titles=50_000),
+    *(families(ordered=ordered, neighbours=50) for ordered in (True, False)),
+    *regressions(FAMILY, ordered=True, neighbours=50, titles=100),
+    *regressions(FAMILY, ordered=False, neighbours=50, titles=50_000),
 ]
 
 
@@ -257,13 +254,13 @@ class TestManifest:
 
     def test_large_catalogues_have_ease_on_their_head_and_the_whole_last(self) -> None:
         def names(titles: int) -> list[str]:
-            return [space.name for space in regressions(FAMILY, Time.ORDER, neighbours=5, titles=titles)]
+            return [space.name for space in regressions(FAMILY, ordered=True, neighbours=5, titles=titles)]
 
         assert names(10_000) == ["ease", "local-ridge"]
         assert names(10_001) == ["local-ridge", "ease-on-head", "ease"]
 
     def test_the_regressions_begin_with_what_is_best_for_the_family(self) -> None:
-        for space in regressions(FAMILY, Time.ORDER, neighbours=5, titles=50_000):
+        for space in regressions(FAMILY, ordered=True, neighbours=5, titles=50_000):
             for start in space.starts:
                 assert (start["w"], start["r"]) == (0.4, 1.5)
 

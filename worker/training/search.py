@@ -20,7 +20,7 @@ from worker.training.evaluator import Evaluator
 from worker.training.interactions import Histories
 from worker.training.learn import Choice, learn
 from worker.training.metrics import Floats, per_user
-from worker.training.space import Point, Space, Time, cuts, families, regressions
+from worker.training.space import Point, Space, cuts, families, regressions
 
 K = 20  # settings are chosen by ndcg@20: about what one screen shows
 METRIC = f"ndcg@{K}"
@@ -93,11 +93,10 @@ class Search:
 
     def run(self) -> Found:
         """The best setting. At least one is tried, whatever the budget. Raises NothingToTrainOn, TrainingTooLarge."""
-        use = self._use_of_time()
-        self._explore(families(use, neighbours=self._neighbours), _SHARES[0])
+        self._explore(families(ordered=self._ordered, neighbours=self._neighbours), _SHARES[0])
         others = regressions(
             self._best_of(CoOccurrence.name).choice,
-            use,
+            ordered=self._ordered,
             neighbours=self._neighbours,
             titles=len(self._histories.title_ids),
         )
@@ -107,18 +106,6 @@ class Search:
         names = dict.fromkeys(trial.choice.name for trial in self._trials.values())
         by_estimator = {name: self._best_of(name) for name in names} | {best.choice.name: best}
         return Found(best, by_estimator, list(self._trials.values()), self._skipped)
-
-    def _use_of_time(self) -> Time:
-        """Counting what came first takes several times the memory of counting pairs."""
-        if not self._ordered:
-            return Time.UNKNOWN
-        first = families(Time.ORDER, neighbours=self._neighbours).choices()[0].estimator
-        needed, allowed = first.needs_bytes(self._histories), self._limits.memory_bytes
-        if needed <= allowed:
-            return Time.ORDER
-        error = TrainingTooLarge(first.name, len(self._histories.title_ids), needed, allowed)
-        self._skipped.append(f"order: {error}")
-        return Time.RECENCY
 
     def _explore(self, space: Space, share: float) -> None:
         """Climb for as long as the share of the budget lasts."""
@@ -171,13 +158,16 @@ class Search:
         self._deadline = self._started + self._budget
         tried = []
         for choice in cuts(best.choice):
+            needed = choice.estimator.needs_bytes(self._histories)
+            if choice != best.choice and needed > self._limits.memory_bytes:
+                error = TrainingTooLarge(choice.name, len(self._histories.title_ids), needed, self._limits.memory_bytes)
+                self._skipped.append(f"{choice.estimator.neighbours} neighbours: {error}")
+                continue
             try:
                 tried.append(self._try(choice))
             except _TimeIsUp:
                 self._skipped.append("other numbers of neighbours: time was up")
                 return best
-            except TrainingTooLarge as error:
-                self._skipped.append(f"{choice.estimator.neighbours} neighbours: {error}")
         return sufficient(tried)
 
     def _best(self) -> Trial:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from worker.training.estimators.cooccurrence import CoOccurrence
@@ -24,7 +23,6 @@ _RECENCY = (*_QUARTERS, 1.5, 2.0)
 
 _REGARDLESS = {"w": 1.0, "r": 0.0}  # neither order nor recency
 _MINDFUL = {"w": 0.2, "r": 0.5}
-_LATELY = {"w": 1.0, "r": 0.5}
 
 _EASE_ON_ALL = 10_000  # titles; with more, a part of them is tried first
 _HEADS = (5_000.0, 10_000.0)
@@ -53,39 +51,27 @@ class Space:
         return [self.choice(point) for point in self.starts]
 
 
-class Time(Enum):
-    """What can be made of the times of interactions."""
-
-    UNKNOWN = "unknown"
-    RECENCY = "recency"  # a history fades
-    ORDER = "order"  # and it counts what was liked before what
+_IN_TIME: Final[Mapping[str, Sequence[float]]] = {"r": _RECENCY, "w": _ORDER}
 
 
-_AXES: Final[Mapping[Time, Mapping[str, Sequence[float]]]] = {
-    Time.UNKNOWN: {},
-    Time.RECENCY: {"r": _RECENCY},
-    Time.ORDER: {"r": _RECENCY, "w": _ORDER},
-}
-
-
-def families(time: Time, *, neighbours: int) -> Space:
-    """The co-occurrence family."""
+def families(*, ordered: bool, neighbours: int) -> Space:
+    """The co-occurrence family. ordered: whether it is known what came first."""
     shapes = ({"a": 0.5, "b": 0.5, "c": 0.5}, {"a": 0.3, "b": 0.5, "c": 0.1}, {"a": 0.5, "b": 0.0, "c": 0.5})
-    beginnings = {Time.UNKNOWN: (), Time.RECENCY: (_LATELY,), Time.ORDER: (_MINDFUL,)}[time]
+    beginnings = (_MINDFUL, _REGARDLESS) if ordered else (_REGARDLESS,)
     axes = {"b": _QUARTERS, "c": _TENTHS, "a": _TENTHS}
     return Space(
         CoOccurrence.name,
-        [shape | beginning | {"k": neighbours} for beginning in (*beginnings, _REGARDLESS) for shape in shapes],
-        {**_AXES[time], **axes},
+        [shape | beginning | {"k": neighbours} for beginning in beginnings for shape in shapes],
+        {**(_IN_TIME if ordered else {}), **axes},
     )
 
 
-def regressions(family: Choice, time: Time, *, neighbours: int, titles: int) -> list[Space]:
+def regressions(family: Choice, *, ordered: bool, neighbours: int, titles: int) -> list[Space]:
     """The others, beginning with the order and the recency that are best for the family."""
     best = family.parameters
     beginning = {"w": best["w"], "r": best["r"]}
     k = {"k": neighbours}
-    in_time = _AXES[time]
+    in_time = _IN_TIME if ordered else {}
     shapes = ({"lambda": 30.0, "b": 0.5, "p": 0.5}, {"lambda": 300.0, "b": 0.0, "p": 0.0})
     on_all = Space(
         Ease.name,

@@ -13,9 +13,9 @@ from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
 from shared.errors import TrainingTooLarge
+from worker.training.estimators.counting import Counts
 from worker.training.estimators.cut import BYTES, strongest, strongest_of_block
 from worker.training.estimators.estimator import Limits, not_invertible
-from worker.training.estimators.order import precedence
 from worker.training.interactions import Histories
 
 _BLOCK = 512  # rows worked on at once
@@ -30,7 +30,7 @@ class Ease:
 
     With P = (W^T W + L)^-1 that is B[i, j] = -P[i, j] / P[j, j] (Steck, Embarrassingly Shallow Autoencoders for Sparse
     Data, 2019; there b = p = 0). With an order w below 1 the regression's right side, W^T W, gives way to
-    w . W^T W + (1 - w) . F, F counting only what came before (order.py):
+    w . W^T W + (1 - w) . F, F counting only what came before (cooccurrence.py):
 
         B = w . (-P / diag P) + (1 - w) . (P F - P . diag(P F) / diag P), without the diagonal.
 
@@ -69,27 +69,26 @@ class Ease:
         if needed > limits.memory_bytes or titles > _MOST_TITLES:
             raise TrainingTooLarge(self.name, titles, needed, limits.memory_bytes)
         with threadpool_limits(limits.threads):
-            inverse = self._inverse(histories)
-            blocks = [strongest_of_block(block, self.neighbours) for block in self._rows(histories, inverse)]
+            inverse = self._inverse(histories, limits)
+            blocks = [strongest_of_block(block, self.neighbours) for block in self._rows(histories, inverse, limits)]
         return strongest(sparse.vstack(blocks, format="csr"), self.neighbours)
 
-    def _inverse(self, histories: Histories) -> Square:
+    def _inverse(self, histories: Histories, limits: Limits) -> Square:
         """P."""
-        root = histories.user_degree ** (-self.user_exponent / 2)
-        rooted = sparse.csr_matrix(sparse.diags_array(root.astype(np.float32)) @ histories.matrix)
-        gram = _product(rooted.T.tocsr(), rooted.tocsc())
-        diagonal = np.diagonal(gram)
+        counts = Counts.of(histories, user_exponent=self.user_exponent, before=1.0, after=1.0)
+        gram = counts.dense(threads=limits.threads)
+        diagonal = counts.diagonal()
         np.fill_diagonal(gram, (1 + self.popularity_penalty) * diagonal + self.penalty)
         return _inverted(gram)
 
-    def _rows(self, histories: Histories, inverse: Square) -> Iterator[Square]:
+    def _rows(self, histories: Histories, inverse: Square, limits: Limits) -> Iterator[Square]:
         """B, a block of rows at a time."""
         pivot = np.diagonal(inverse).copy()
         blocks = range(0, len(inverse), _BLOCK)
         if self.order == 1:
             return (_without_diagonal(-inverse[start : start + _BLOCK] / pivot, start) for start in blocks)
-        earlier, later = precedence(histories, user_exponent=self.user_exponent)
-        before = _product(earlier.T.tocsr(), later.tocsc())
+        counts = Counts.of(histories, user_exponent=self.user_exponent, before=0.0, after=1.0)
+        before = counts.dense(threads=limits.threads)
         # What each column loses so that its diagonal is zero: w / P[j, j] + (1 - w) (P F)[j, j] / P[j, j].
         on_diagonal = np.concatenate(
             [np.einsum("ij,ji->i", inverse[s : s + _BLOCK], before[:, s : s + _BLOCK]) for s in blocks]
@@ -101,15 +100,6 @@ class Ease:
             return _without_diagonal((1 - self.order) * (part @ before) - part * loss, start)
 
         return (rows(start) for start in blocks)
-
-
-def _product(left: sparse.csr_matrix, right: sparse.csc_matrix) -> Square:
-    """left @ right, dense, (n, n), float32, made a block of columns at a time."""
-    titles = left.shape[0]
-    product = np.empty((titles, titles), dtype=np.float32)
-    for start in range(0, titles, _BLOCK):
-        product[:, start : start + _BLOCK] = (left @ right[:, start : start + _BLOCK]).toarray()
-    return product
 
 
 def _inverted(gram: Square) -> Square:

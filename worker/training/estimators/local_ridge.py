@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
-from sparse_dot_topn import sp_matmul_topn
 from threadpoolctl import threadpool_limits
 
 from shared.errors import TrainingTooLarge
 from worker.training.estimators.cooccurrence import CoOccurrence
+from worker.training.estimators.counting import Counts
 from worker.training.estimators.cut import strongest
 from worker.training.estimators.estimator import Limits, not_invertible
 from worker.training.interactions import Histories
@@ -61,13 +61,18 @@ class LocalRidge:
         rooted = (sparse.diags_array(root.astype(np.float32)) @ histories.matrix).tocsr()
         gram = sparse.csr_matrix(rooted.T @ rooted)
 
-        left, right = self.candidates.factors(histories)
-        # Transposed: a row per title to be explained, its candidates in it.
-        most = min(self.neighbours + 1, titles)
-        scores = sp_matmul_topn(right.T.tocsr(), left, most, sort=False, n_threads=limits.threads)
-        scores = strongest(scores, self.neighbours)
-        # What the family scales by is taken out again: T, which the regression explains.
         degree = histories.title_degree
+        # Transposed: a row per title to be explained, its candidates in it.
+        family = self.candidates
+        counts = Counts.of(histories, user_exponent=family.user_exponent, before=1.0, after=family.order)
+        scores = counts.strongest(
+            slice(0, titles),
+            of_row=(degree**-family.title_exponent).astype(np.float32),
+            of_column=(degree**-family.history_exponent).astype(np.float32),
+            most=family.neighbours,
+            threads=limits.threads,
+        )
+        # What the family scales by is taken out again: T, which the regression explains.
         target = np.repeat(np.arange(titles), np.diff(scores.indptr))
         scale = (
             degree[scores.indices] ** self.candidates.history_exponent
