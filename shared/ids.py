@@ -7,7 +7,7 @@ through `to_uuids` only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 IdArray: TypeAlias = NDArray[np.bytes_]  # shape (n,), dtype S16
 IndexArray: TypeAlias = NDArray[np.int64]
+Places: TypeAlias = NDArray[np.integer[Any]]  # an index array of any width
 
 ID_BYTES = 16
 

@@ -8,13 +8,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.ids import IdArray, IndexArray
+from shared.ids import IdArray, Places
 from shared.media import Kind
 
 UNKNOWN_TIME = np.iinfo(np.int64).min  # PostgreSQL's '-infinity', which stands for NULL
@@ -44,15 +44,6 @@ class InteractionRows:
             values=meaningful(records["value"].astype(np.float64)),
         )
 
-    @classmethod
-    def joined(cls, blocks: list[InteractionRows]) -> InteractionRows:
-        """Blocks of rows as one."""
-        return cls(*(np.concatenate([getattr(block, field.name) for block in blocks]) for field in fields(cls)))
-
-    def part(self, kept: NDArray[np.bool_]) -> InteractionRows:
-        """The rows where `kept`, shape (n,), is true."""
-        return InteractionRows(*(getattr(self, field.name)[kept] for field in fields(self)))
-
     def __len__(self) -> int:
         return len(self.users)
 
@@ -66,17 +57,41 @@ def meaningful(values: NDArray[np.float64]) -> NDArray[np.float32]:
 class Settled:
     """m distinct (user, title) pairs, in order of user, then title; each with the interaction that settles it."""
 
-    users: IndexArray  # (m,)
-    titles: IndexArray  # (m,)
+    users: Places  # (m,), as given
+    titles: Places  # (m,), as given
     kinds: NDArray[np.int8]  # (m,), values of Kind
     times: NDArray[np.int64]  # (m,), UNKNOWN_TIME where it is not known
     rows: NDArray[np.int64]  # (m,), the table's id
     values: NDArray[np.float32]  # (m,), interaction_value or NaN
 
 
-def settle(users: IndexArray, titles: IndexArray, found: InteractionRows) -> Settled:
+class Feedback(Protocol):
+    """What rows say, whatever their ids look like."""
+
+    @property
+    def kinds(self) -> NDArray[np.int8]:
+        """Shape (n,)."""
+        ...
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """Shape (n,)."""
+        ...
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Shape (n,)."""
+        ...
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Shape (n,)."""
+        ...
+
+
+def settle(users: Places, titles: Places, found: Feedback) -> Settled:
     """One standing interaction per (user, title). users and titles, shape (n,), are the positions of found's ids."""
-    pairs = users * (titles.max(initial=0) + 1) + titles
+    pairs = users.astype(np.int64) * (int(titles.max(initial=0)) + 1) + titles
     order = np.argsort(pairs)
     last = np.ones(len(order), dtype=np.bool_)
     last[:-1] = pairs[order[1:]] != pairs[order[:-1]]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.ids import IndexArray
+from shared.ids import IndexArray, Places
 from shared.interactions import UNKNOWN_TIME
 from shared.media import Kind
 from shared.model_settings import ModelSettings
@@ -74,7 +74,7 @@ class TimeLine:
     ranks: IndexArray  # (n,), 0 for a user's newest
 
     @classmethod
-    def of(cls, users: IndexArray, times: NDArray[np.int64], rows: NDArray[np.int64]) -> TimeLine:
+    def of(cls, users: Places, times: Places, rows: Places) -> TimeLine:
         """Put histories in order. All arguments have shape (n,); an unknown time is older than any other."""
         order = np.lexsort((rows, times, users))
         of_user = users[order]

@@ -11,6 +11,7 @@ from shared.ids import IdArray, pack_ids, to_uuids
 from shared.interactions import UNKNOWN_TIME, InteractionRows
 from shared.media import Kind
 from shared.strengths import Strengths
+from worker.training.coded_rows import CodedRows
 from worker.training.evaluator import Platform
 from worker.training.interactions import Interactions
 
@@ -45,7 +46,7 @@ def table(*found: Row, values: list[float] | None = None) -> InteractionRows:
 
 def interactions(*found: Row, strengths: Strengths = STRENGTHS) -> Interactions:
     """Settled."""
-    return Interactions.of(table(*found), strengths)
+    return Interactions.of(CodedRows.of(table(*found)), strengths)
 
 
 def likes(*histories: list[int]) -> Interactions:

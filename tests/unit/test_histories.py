@@ -11,7 +11,8 @@ from shared.ids import pack_ids
 from shared.media import Kind
 from shared.strengths import Strengths
 from tests.interactions import DAY, STRENGTHS, interactions, likes, numbers, table, uid
-from worker.training.interactions import Interactions, dense
+from worker.training.coded_rows import CodedRows, Parts, dense
+from worker.training.interactions import Interactions
 
 LIKE, WATCH, DISLIKE, OTHER = Kind.LIKE, Kind.WATCH, Kind.DISLIKE, Kind.OTHER
 
@@ -54,13 +55,13 @@ class TestHistories:
         order = list(range(len(found)))
         random.shuffle(order)
         shuffled = type(shuffled)(*(getattr(shuffled, name)[order] for name in shuffled.__dataclass_fields__))
-        one, other = interactions(*found), Interactions.of(shuffled, STRENGTHS)
+        one, other = interactions(*found), Interactions.of(CodedRows.of(shuffled), STRENGTHS)
         for name in ("users", "titles", "kinds", "times", "rows", "strengths"):
             assert getattr(one, name).tolist() == getattr(other, name).tolist()
 
     def test_as_rows_of_the_table_they_are_what_they_were(self) -> None:
         read = interactions((2, 8, LIKE, 3), (1, 7, WATCH, None))
-        again = Interactions.of(read.found(), STRENGTHS)
+        again = Interactions.of(CodedRows.of(read.found()), STRENGTHS)
         for name in ("users", "titles", "kinds", "times", "rows", "strengths", "user_ids", "title_ids"):
             assert getattr(again, name).tolist() == getattr(read, name).tolist()
 
@@ -87,6 +88,24 @@ def test_dense_numbers_ids_as_sorting_them_does(raw: list[bytes]) -> None:
     expected, there = np.unique(ids, return_inverse=True)
     assert distinct.tolist() == expected.tolist()
     assert places.tolist() == there.tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans(), st.integers(0, 3)), max_size=40))
+def test_rows_that_come_in_parts_are_as_if_they_had_come_at_once(found: list[tuple[int, int, bool, int]]) -> None:
+    rows = [(user, title, LIKE, None) for user, title, _, _ in found]
+    kept = np.array([row[2] for row in found], dtype=np.bool_)
+    whole = CodedRows.of(table(*rows))
+    parts = Parts()
+    for part in range(4):
+        parts.add(whole, kept & (np.array([row[3] for row in found], dtype=np.int64) == part))
+    joined = parts.joined()
+    order = np.argsort(joined.rows)
+    assert joined.rows[order].tolist() == np.flatnonzero(kept).tolist()
+    for ids, places in (("user_ids", "users"), ("title_ids", "titles")):
+        mine = getattr(joined, ids)[getattr(joined, places)[order]]
+        assert mine.tolist() == getattr(whole, ids)[getattr(whole, places)[kept]].tolist()
+        assert getattr(joined, ids).tolist() == np.unique(mine).tolist(), "sorted, distinct, and none without a row"
 
 
 class TestPopularity:

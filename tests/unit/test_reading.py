@@ -42,8 +42,8 @@ class TestCopy:
         for start in range(0, len(stream), piece):
             reader.write(stream[start : start + piece])
         read = reader.rows()
-        assert [i.bytes for i in to_uuids(read.users)] == [row[0] for row in rows]
-        assert [i.bytes for i in to_uuids(read.titles)] == [row[1] for row in rows]
+        assert [i.bytes for i in to_uuids(read.user_ids[read.users])] == [row[0] for row in rows]
+        assert [i.bytes for i in to_uuids(read.title_ids[read.titles])] == [row[1] for row in rows]
         columns = (read.kinds, read.times, read.rows, read.values)
         assert list(zip(*(column.tolist() for column in columns), strict=True)) == [row[2:] for row in rows]
 

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from shared.catalogue import Catalogue, Listed, Popularity
 from shared.errors import NothingToEvaluate
-from shared.ids import IdArray, IndexArray, to_uuids
+from shared.ids import IdArray, Places, to_uuids
 from shared.media import Kind
 from shared.model import Model
 from shared.options import PLAIN, ListOptions
@@ -61,7 +61,7 @@ class Evaluator:
             raise NothingToEvaluate("nobody has enough interactions for some of them to be held out and guessed")
         if most_users is not None and len(users) > most_users:
             users = np.sort(np.random.default_rng(seed).choice(users, most_users, replace=False))
-        self.users: IndexArray = users
+        self.users: Places = users
         self._known = split.history.part(np.isin(split.history.users, users))
         self.truth = self._truth(split, relevant)
 
@@ -91,7 +91,7 @@ class Evaluator:
         return lists
 
     def _rank(
-        self, users: IndexArray, snapshot: Snapshot, weights: Weights, options: ListOptions, *, content: bool
+        self, users: Places, snapshot: Snapshot, weights: Weights, options: ListOptions, *, content: bool
     ) -> list[RankedList]:
         kept = (self._known.users >= users[0]) & (self._known.users <= users[-1])
         found = self._known.part(kept).found()
@@ -124,7 +124,8 @@ class Evaluator:
 
     def _of_tested(self, pairs: Interactions) -> sparse.csr_array:
         """The tested users' pairs, (users, titles of the catalogue), ones."""
-        return self._of_all(pairs)[self.users]
+        part: sparse.csr_array = self._of_all(pairs)[self.users]
+        return part
 
     def _of_all(self, pairs: Interactions) -> sparse.csr_array:
         kept = self._place[pairs.titles] >= 0

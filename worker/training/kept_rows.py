@@ -15,8 +15,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from shared.interactions import InteractionRows
 from shared.repositories.engagement import EngagementRepository
+from worker.training.coded_rows import CodedRows, Parts
 from worker.training.reading import read_interactions
 
 # Ids are given out before they are committed: a transaction that was open when we read may add smaller ones later. So
@@ -24,7 +24,10 @@ from worker.training.reading import read_interactions
 OVERLAP: Final = 100_000
 _STILL_THERE = 0.5  # of the rows read again; with fewer, this is another table, or one that was tidied up
 
-_FORM: Final = {"users": "S16", "titles": "S16", "kinds": "i1", "times": "<i8", "rows": "<i8", "values": "<f4"}
+_FORM: Final = {
+    "user_ids": "S16", "title_ids": "S16", "users": "<i4", "titles": "<i4", "kinds": "i1", "times": "<i8",
+    "rows": "<i8", "values": "<f4",
+}  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +39,13 @@ class KeptRows:
         self._engagement = engagement
         self._file = folder / "interactions.npz"
 
-    def read_all(self) -> InteractionRows:
+    def read_all(self) -> CodedRows:
         """Every interaction there is. Raises DatabaseUnavailable."""
         rows = read_interactions(self._engagement)
         self._keep(rows)
         return rows
 
-    def read_newer(self) -> InteractionRows | None:
+    def read_newer(self) -> CodedRows | None:
         """What was kept with what is newer; None when nothing usable was kept. Raises DatabaseUnavailable.
 
         A row that was deleted or changed since is still there as it was, unless it is among the newest.
@@ -56,21 +59,25 @@ class KeptRows:
         if np.isin(kept.rows[again], newer.rows).mean() < _STILL_THERE:
             _log.warning("what was read before is no longer in engagement_db: everything is read again")
             return None
-        rows = InteractionRows.joined([kept.part(~again), newer])
+        parts = Parts()
+        parts.add(kept, ~again)
+        parts.add(newer)
+        del kept
+        rows = parts.joined()
         self._keep(rows)
         return rows
 
-    def _kept(self) -> InteractionRows | None:
+    def _kept(self) -> CodedRows | None:
         try:
             with np.load(self._file, allow_pickle=False) as columns:
-                return InteractionRows(**{name: columns[name].astype(form) for name, form in _FORM.items()})
+                return CodedRows(**{name: columns[name].astype(form, copy=False) for name, form in _FORM.items()})
         except FileNotFoundError:
             return None
         except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             _log.warning("%s is not used: %s", self._file, error)
             return None
 
-    def _keep(self, rows: InteractionRows) -> None:
+    def _keep(self, rows: CodedRows) -> None:
         """A disk that is full costs the next refresh its speed, and this training nothing."""
         beside = self._file.with_name(f".{self._file.name}-{uuid4().hex}")
         try:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from shared.catalogue import Listed
 from shared.errors import UnusableFile
 from shared.ids import IdArray
-from shared.interactions import InteractionRows
 from shared.model_settings import ModelSettings
 from shared.parts import Databases, weights_of
 from shared.repositories.catalog import CatalogRepository
@@ -21,11 +20,12 @@ from shared.repositories.engagement import EngagementRepository
 from shared.repositories.users import UserRepository
 from shared.settings import Settings
 from shared.strengths import Strengths
+from worker.training.coded_rows import CodedRows, Parts
 from worker.training.configuration import platform_of, policy
 from worker.training.evaluation import Task
 from worker.training.evaluator import Platform
 from worker.training.files import Names, Thresholds, read_genres, read_interactions
-from worker.training.interactions import Interactions, dense
+from worker.training.interactions import Interactions
 from worker.training.preferences import favourites
 from worker.training.reading import read_interactions as read_database
 from worker.training.split import Protocol, Split, split
@@ -52,7 +52,7 @@ def from_interactions(path: Path, settings: ModelSettings, options: Options) -> 
     names = Names()
     in_time = options.lines_are_in_time or options.protocol is Protocol.TEMPORAL
     rows = read_interactions(path, names, options.thresholds, lines_are_in_time=in_time)
-    interactions = Interactions.of(rows, Strengths.from_settings(settings))
+    interactions = Interactions.of(CodedRows.of(rows), Strengths.from_settings(settings))
     protocol = options.protocol or (Protocol.TEMPORAL if interactions.ordered else Protocol.RANDOM)
     parts = split(interactions, protocol, seed=settings.training_seed, least=options.least)
     return _from_files(parts, protocol, names, interactions.title_ids, settings, options)
@@ -69,7 +69,10 @@ def from_train_and_test(train: Path, test: Path, settings: ModelSettings, option
     second = read_interactions(
         test, names, options.thresholds, first_row=len(first), lines_are_in_time=options.lines_are_in_time
     )
-    both = InteractionRows.joined([first, second])
+    parts = Parts()
+    parts.add(CodedRows.of(first))
+    parts.add(CodedRows.of(second))
+    both = parts.joined()
     both = both.part(~_known_already(both, len(first)))
     whole = Interactions.of(both, Strengths.from_settings(settings))
     learnt = whole.rows < len(first)
@@ -94,11 +97,10 @@ def from_databases(databases: Databases, settings: Settings, options: Options) -
     return _task(parts, protocol, platform, settings, options)
 
 
-def _known_already(rows: InteractionRows, learnt: int) -> NDArray[np.bool_]:
+def _known_already(rows: CodedRows, learnt: int) -> NDArray[np.bool_]:
     """Which of the rows behind the first `learnt` repeat a user's title from among these: it is seen, and so never
     recommended. Shape (n,)."""
-    (_, users), (title_ids, titles) = dense(rows.users), dense(rows.titles)
-    pairs = users * len(title_ids) + titles
+    pairs = rows.users.astype(np.int64) * len(rows.title_ids) + rows.titles
     return np.isin(pairs, pairs[:learnt]) & (np.arange(len(pairs)) >= learnt)
 
 

@@ -15,13 +15,13 @@ from shared.catalogue import Listed
 from shared.databases import Database
 from shared.errors import NothingToTrainOn, TrainingBusy
 from shared.ids import IdIndex
-from shared.interactions import InteractionRows
 from shared.model import Description, Evidence, Manifest, Model
 from shared.model import Trial as TrialRecord
 from shared.model_store import ModelStore
 from shared.repositories.engagement import EngagementRepository
 from shared.settings import Settings
 from shared.strengths import Strengths
+from worker.training.coded_rows import CodedRows
 from worker.training.configuration import microseconds, platform_of, policy
 from worker.training.interactions import Interactions
 from worker.training.kept_rows import KeptRows
@@ -99,7 +99,7 @@ class Training:
         folder = self.settings.model_cache / f"interactions-{of_this_store}"
         return KeptRows(EngagementRepository(self.engagement), folder)
 
-    def _settled(self, rows: InteractionRows) -> Interactions:
+    def _settled(self, rows: CodedRows) -> Interactions:
         _log.info("%s interactions", len(rows))
         interactions = Interactions.of(rows, Strengths.from_settings(self.settings))
         if not interactions.positive.any():

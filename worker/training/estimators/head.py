@@ -81,7 +81,7 @@ class EaseOnHead:
         kept = np.isin(matrix.indices, titles)
         user = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[kept]
         line = TimeLine.of(user, histories.places[kept], np.zeros_like(user))
-        places = np.empty_like(user)
+        places = np.empty(len(user), dtype=np.int32)
         places[line.order] = line.places
         return Histories(histories.title_ids[titles], matrix[:, titles].tocsr(), places)
 
