@@ -106,6 +106,6 @@ class _Table:
         place = np.append(evaluator.catalogue.index.find(self.title_ids), -1)  # -1, no title, stays -1
         lists = []
         for start in range(0, len(evaluator.users), _BATCH):
-            users = evaluator.users[start : start + _BATCH]
+            users = evaluator.users[start : start + _BATCH].astype(np.int64)
             lists.append(place[recommend(users, self.matrix[users], self.seen[users], depth)])
         return np.concatenate(lists)

@@ -54,7 +54,7 @@ class Strengths:
         if self.value_weight:
             share = np.clip(np.nan_to_num(values / self.value_full, nan=1.0), 0.0, 1.0)
             strengths = strengths * (1 - self.value_weight + self.value_weight * share)
-        return strengths.astype(np.float32)
+        return strengths.astype(np.float32, copy=False)
 
     def faded(self, strengths: Strength, ranks: IndexArray, days: NDArray[np.float64], *, recency: float) -> Strength:
         """Strengths as they count in a history. ranks: (n,), 0 the user's newest; days: (n,), younger by so much is

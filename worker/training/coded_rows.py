@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shared.ids import IdArray
@@ -13,7 +15,7 @@ from shared.interactions import InteractionRows
 
 Codes = NDArray[np.int32]
 
-_COLUMNS = ("users", "titles", "kinds", "times", "rows", "values")
+_COLUMNS = {"users": "i4", "titles": "i4", "kinds": "i1", "times": "i8", "rows": "i8", "values": "f4"}
 
 
 @dataclass(frozen=True)
@@ -47,35 +49,48 @@ class CodedRows:
 
 
 class Parts:
-    """Rows that come in parts. They are put together a column at a time, so that they are never there twice."""
+    """Rows that come in parts. Each column grows in place: nothing is there twice."""
 
     def __init__(self) -> None:
         self._ids: dict[str, list[IdArray]] = {"users": [], "titles": []}
-        self._columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
+        self._columns = {name: np.empty(0, dtype=dtype) for name, dtype in _COLUMNS.items()}
+        self._starts = [0]  # of the parts, and the end
 
     def add(self, rows: CodedRows, kept: NDArray[np.bool_] | slice = slice(None)) -> None:
         """Take these rows, or those of them where `kept` is true."""
-        for name, column in self._columns.items():
-            column.append(getattr(rows, name)[kept])
+        columns = {name: getattr(rows, name)[kept] for name in _COLUMNS}
         for name, ids in (("users", rows.user_ids), ("titles", rows.title_ids)):
             used = np.zeros(len(ids), dtype=np.bool_)
-            used[self._columns[name][-1]] = True
-            self._columns[name][-1] = _renumbered(used)[self._columns[name][-1]]
+            used[columns[name]] = True
+            columns[name] = (np.cumsum(used, dtype=np.int32) - np.int32(1))[columns[name]]
             self._ids[name].append(ids[used])
+        start, end = self._starts[-1], self._starts[-1] + len(columns["rows"])
+        if end > len(self._columns["rows"]):
+            self._resize(end + end // 2)
+        for name, column in columns.items():
+            self._columns[name][start:end] = column
+        self._starts.append(end)
 
     def joined(self) -> CodedRows:
         """All of them, once."""
+        self._resize(self._starts[-1])
         user_ids, title_ids = self._merged("users"), self._merged("titles")
-        columns = {name: np.concatenate(self._columns.pop(name)) for name in _COLUMNS}
+        columns, self._columns = self._columns, {}  # they go with the rows, whoever still holds this
         return CodedRows(user_ids=user_ids, title_ids=title_ids, **columns)
 
+    def _resize(self, length: int) -> None:
+        for column in self._columns.values():
+            column.resize(length, refcheck=False)  # large ones are not copied; what is not written yet takes no memory
+
     def _merged(self, name: str) -> IdArray:
-        """The distinct ids of all parts; the parts' columns speak of places in these from now on."""
-        ids, places = dense(np.concatenate(self._ids[name]))
-        start = 0
-        for part, own in enumerate(self._ids[name]):
-            self._columns[name][part] = places[start : start + len(own)][self._columns[name][part]]
-            start += len(own)
+        """The distinct ids of all parts; the column speaks of places in these from now on."""
+        ids, places = dense(np.concatenate(self._ids.pop(name)))
+        first = 0
+        for start, end in pairwise(self._starts):
+            part = self._columns[name][start:end]
+            count = int(part.max(initial=-1)) + 1  # each of a part's ids has a row
+            part[:] = places[first : first + count][part]
+            first += count
         return ids
 
 
@@ -84,14 +99,9 @@ def dense(ids: IdArray) -> tuple[IdArray, Codes]:
     if not len(ids):
         return ids, np.empty(0, dtype=np.int32)
     array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
-    encoded = array.dictionary_encode()
+    encoded = pc.dictionary_encode(array, memory_pool=pa.system_memory_pool())  # its own would keep what it had
     distinct = np.frombuffer(encoded.dictionary.buffers()[1], dtype="S16", count=len(encoded.dictionary))
     order = np.argsort(distinct)
     place = np.empty(len(order), dtype=np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     return distinct[order], place[encoded.indices.to_numpy()]
-
-
-def _renumbered(used: NDArray[np.bool_]) -> Codes:
-    """The place of each that is used among those that are."""
-    return np.cumsum(used, dtype=np.int32) - np.int32(1)

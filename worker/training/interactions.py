@@ -16,6 +16,7 @@ from shared.strengths import Strength, Strengths
 from worker.training.coded_rows import CodedRows, Codes
 
 _MICROSECONDS_PER_DAY = 86_400_000_000
+_AT_ONCE = 200_000
 _COLUMNS = ("users", "titles", "kinds", "times", "rows", "values", "strengths")
 
 
@@ -122,11 +123,17 @@ class Interactions:
         Age counts from the newest interaction that is not after `now` (microseconds since 2000-01-01); an unknown age
         is that of the oldest. The same formula as EngagementRepository.popularity.
         """
-        titles, times = self.titles[self.positive], self.times[self.positive]
-        known = times[(times > UNKNOWN_TIME) & (times <= now)]
-        newest, oldest = (int(known.max()), int(known.min())) if len(known) else (0, 0)
-        weights = np.exp2((np.clip(times, oldest, newest) - newest) / (half_life_days * _MICROSECONDS_PER_DAY))
-        return np.bincount(titles, weights=weights, minlength=len(self.title_ids)).astype(np.float32)
+        positive = self.positive
+        known = positive & (self.times > UNKNOWN_TIME) & (self.times <= now)
+        newest = int(self.times.max(where=known, initial=UNKNOWN_TIME)) if known.any() else 0
+        oldest = int(self.times.min(where=known, initial=now)) if known.any() else 0
+        popularity = np.zeros(len(self.title_ids))
+        for start in range(0, len(self), _AT_ONCE):  # as much at a time as a processor's cache holds
+            part = slice(start, start + _AT_ONCE)
+            titles, times = self.titles[part][positive[part]], self.times[part][positive[part]]
+            weights = np.exp2((np.clip(times, oldest, newest) - newest) / (half_life_days * _MICROSECONDS_PER_DAY))
+            popularity += np.bincount(titles, weights=weights, minlength=len(popularity))
+        return popularity.astype(np.float32)
 
 
 @compiled

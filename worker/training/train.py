@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shared.catalogue import Listed
 from shared.databases import Database
 from shared.errors import NothingToTrainOn, TrainingBusy
@@ -23,7 +26,8 @@ from shared.settings import Settings
 from shared.strengths import Strengths
 from worker.training.coded_rows import CodedRows
 from worker.training.configuration import microseconds, platform_of, policy
-from worker.training.interactions import Interactions
+from worker.training.estimators.estimator import Limits
+from worker.training.interactions import Histories, Interactions
 from worker.training.kept_rows import KeptRows
 from worker.training.learn import Choice, learn
 from worker.training.metrics import interval
@@ -36,6 +40,16 @@ from worker.training.split import Protocol
 _LOCK: Final = 0x6D6C2D7472616961  # "ml-traia": the key under which trainings exclude each other in jobs_db
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a model is made of, once its setting is known."""
+
+    histories: Histories
+    popularity: NDArray[np.float32]  # (titles,), of the histories' titles
+    watermark: int  # the highest interaction id that was read
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,9 @@ class Training:
             interactions = self._settled(self._rows().read_all())
             selection = self._select(interactions, now)
             evidence = _evidence(selection, self.settings.training_seed) if selection.found else None
-            return self._publish(interactions, selection.choice, evidence, now, read_all_at=now, force=force)
+            material = self._material(interactions, now)
+            del interactions  # half of a training's memory
+            return self._publish(material, selection.choice, evidence, now, read_all_at=now, force=force)
 
     def refresh(self) -> Model:
         """Learn from the interactions that are newer, with the setting of the current model; exactly what a full
@@ -72,8 +88,10 @@ class Training:
             now = datetime.now(UTC)
             rows = self._rows().read_newer()
             if rows is not None:
+                material = self._material(self._settled(rows), now)
+                del rows
                 return self._publish(
-                    self._settled(rows), choice, manifest.evidence, now, read_all_at=manifest.read_all_at, force=False
+                    material, choice, manifest.evidence, now, read_all_at=manifest.read_all_at, force=False
                 )
         return self.full()
 
@@ -113,9 +131,21 @@ class Training:
             interactions, platform, policy(self.settings, ordered=interactions.ordered), protocol, self.report
         )
 
+    def _material(self, interactions: Interactions, now: datetime) -> _Material:
+        histories = interactions.histories()
+        popularity = interactions.popularity(
+            half_life_days=self.settings.popularity_half_life_days, now=microseconds(now)
+        )
+        return _Material(
+            histories=histories,
+            popularity=popularity[IdIndex(interactions.title_ids).find(histories.title_ids)],
+            watermark=int(interactions.rows.max()),
+            limits=policy(self.settings, ordered=interactions.ordered).limits,
+        )
+
     def _publish(
         self,
-        interactions: Interactions,
+        material: _Material,
         choice: Choice,
         evidence: Evidence | None,
         now: datetime,
@@ -124,16 +154,13 @@ class Training:
         force: bool,
     ) -> Model:
         started = time.perf_counter()
-        histories = interactions.histories()
-        learnt = learn(histories, choice, policy(self.settings, ordered=interactions.ordered).limits)
-        popularity = interactions.popularity(
-            half_life_days=self.settings.popularity_half_life_days, now=microseconds(now)
-        )
+        histories = material.histories
+        learnt = learn(histories, choice, material.limits)
         users, titles = histories.matrix.shape
         model = publish(
             self.models,
             titles=histories.title_ids,
-            popularity=popularity[IdIndex(interactions.title_ids).find(histories.title_ids)],
+            popularity=material.popularity,
             neighbours=learnt.neighbours,
             description=Description(
                 estimator=choice.name,
@@ -141,7 +168,7 @@ class Training:
                 recency=choice.recency,
                 users=users,
                 interactions=histories.matrix.nnz,
-                watermark=int(interactions.rows.max()),
+                watermark=material.watermark,
                 read_all_at=read_all_at,
                 evidence=evidence,
             ),
