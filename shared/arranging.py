@@ -7,12 +7,15 @@ its genre is left out, and new titles get the places reserved for them. See shar
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.ids import IndexArray
+from shared.media import Source
 from shared.options import Variety
+from shared.ranked_list import SOURCE_CODE
 from shared.snapshot import Snapshot
 from shared.variety import capped, diversify, drawn, explored, similarity
 
@@ -32,9 +35,20 @@ class Scored:
     collaborative: Floats  # (n,)
     sources: NDArray[np.uint8]  # (n,), codes of shared.ranked_list.SOURCE_CODE
 
+    @classmethod
+    def of(cls, source: Source, titles: IndexArray, scores: Floats, content: Floats | None = None) -> Scored:
+        """Titles of one source, of which no history speaks. scores, content: (n,); without content it is zero."""
+        zeros, codes = np.zeros(len(titles)), np.full(len(titles), SOURCE_CODE[source], dtype=np.uint8)
+        return cls(titles, scores, zeros if content is None else content, zeros, codes)
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """Titles, scores, content, collaborative and sources."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
     def part(self, places: IndexArray | slice) -> Scored:
         """The titles in these places."""
-        return Scored(*(getattr(self, field.name)[places] for field in fields(self)))
+        return Scored(*(column[places] for column in self.columns))
 
     def __len__(self) -> int:
         return len(self.titles)
@@ -75,7 +89,7 @@ def arrange(
     listed = listed.part(slice(depth))
     if not len(new):
         return listed
-    both = Scored(*(np.concatenate([getattr(listed, f.name), getattr(new, f.name)]) for f in fields(Scored)))
+    both = Scored(*map(np.concatenate, zip(listed.columns, new.columns, strict=True)))
     titles, places = explored(listed.titles, new.titles, variety.explore, depth)
     of_new = {title: len(listed) + place for place, title in enumerate(new.titles.tolist())}
     explored_places = [

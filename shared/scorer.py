@@ -1,4 +1,4 @@
-"""From what is known of users to their ranked titles. Pure numpy and scipy: no I/O, no clock, no logging.
+"""From what is known of users to their ranked titles. Pure arithmetic: no I/O, no clock, no logging.
 
 Terms: a *candidate* is a title of the catalogue that passes the filters and that the user has not seen. Content =
 matching genres / the user's genres. Collaborative = sum over the user's history of its weight (shared/strengths.py)
@@ -14,23 +14,25 @@ What the history speaks against (a negative score: neighbours of a dislike) come
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from shared.arranging import Floats, Scored, arrange, candidates, draw
-from shared.contributions import causes
 from shared.filters import passing
-from shared.ids import IndexArray
+from shared.ids import IndexArray, id_array
 from shared.media import Source, Strategy
-from shared.options import PLAIN, ListOptions, Variety
-from shared.ranked_list import SOURCE_CODE, STEPS, RankedList
+from shared.options import PLAIN, ListOptions
+from shared.ranked_list import CAUSES, SOURCE_CODE, STEPS, Causes, RankedList
+from shared.retrieval import Asked, Found, Rule, owe, retrieve
 from shared.snapshot import Snapshot
 from shared.taste import Taste
 
-_BLOCK = 64  # users whose raw scores are held at once; bounds memory to about 64 x titles entries
+_BLOCK = 64  # users whose lists are made at once
+_CODES = (SOURCE_CODE[Source.HYBRID], SOURCE_CODE[Source.CONTENT], SOURCE_CODE[Source.POPULAR])
+_COLUMNS = 5  # of Found, which are those of Scored
 
 
 @dataclass(frozen=True)
@@ -43,24 +45,6 @@ class Weights:
     new: int = 1  # titles that the model does not know, ranked with the pool
 
 
-def collaborative_scores(tastes: Sequence[Taste], snapshot: Snapshot) -> sparse.csr_array:
-    """Raw collaborative scores X @ S, shape (users, model titles), X being users x weighed history.
-
-    Each sum runs in the order of the history's indices, so one user scored alone and in a batch gets the same bits.
-    """
-    if snapshot.model is None:
-        return sparse.csr_array(np.empty((len(tastes), 0), dtype=np.float32))
-    starts = np.cumsum([0, *(len(taste.history) for taste in tastes)])
-    columns = np.concatenate([*(taste.history for taste in tastes), np.empty(0, dtype=np.int64)])
-    weights = np.concatenate([*(taste.weights for taste in tastes), np.empty(0, dtype=np.float32)])
-    x = sparse.csr_array(
-        (weights, columns.astype(np.int32), starts.astype(np.int32)),
-        shape=(len(tastes), len(snapshot.model.titles)),
-    )
-    scores: sparse.csr_array = x @ snapshot.model.neighbours
-    return scores
-
-
 def rank(
     tastes: Sequence[Taste],
     snapshot: Snapshot,
@@ -71,7 +55,9 @@ def rank(
 ) -> list[RankedList]:
     """Each user's titles, best first, at most `weights.depth` of them; with what the first `explained` of them are
     owed to."""
-    return list(_rank(tastes, snapshot, weights, options, explained))
+    task, closed = _Task(snapshot, weights, options, explained), ~passing(options.filters, snapshot.catalogue)
+    blocks = (tastes[start : start + _BLOCK] for start in range(0, len(tastes), _BLOCK))
+    return [ranked for block in blocks for ranked in task.lists(block, closed)]
 
 
 def rank_popular(
@@ -86,17 +72,14 @@ def rank_popular(
     titles = np.flatnonzero(eligible & (popularity > 0))
     titles = titles[np.argsort(-popularity[titles], kind="stable")]
     titles = titles[: candidates(options.variety, weights.depth)]
-    both = np.concatenate([titles, exploring])
-    scored = Scored(
-        titles=both,
-        scores=popularity[both] / (popularity[both].max(initial=0) or 1.0),
-        content=np.zeros(len(both)),
-        collaborative=np.zeros(len(both)),
-        sources=_sources([(Source.TRENDING, titles), (Source.EXPLORATION, exploring)]),
-    )
-    task = _Task(snapshot, weights, options.variety, explained=0)
-    arranged = task.arrange(scored.part(slice(len(titles))), scored.part(slice(len(titles), None)), 0)
-    return task.ranked_list(arranged, Strategy.POPULAR, Taste.of_nobody())
+    most = popularity[np.concatenate([titles, exploring])].max(initial=0) or 1.0
+    task = _Task(snapshot, weights, options, explained=0)
+    listed = Scored.of(Source.TRENDING, titles, popularity[titles] / most)
+    arranged = task.arrange(listed, Scored.of(Source.EXPLORATION, exploring, popularity[exploring] / most), 0)
+    nobody = Taste.of_nobody()
+    found = Found.of(arranged.columns)
+    [ranked] = task.ranked_lists([nobody], [Strategy.POPULAR], task.asked([nobody]), found)
+    return ranked
 
 
 @dataclass(frozen=True)
@@ -105,183 +88,119 @@ class _Task:
 
     snapshot: Snapshot
     weights: Weights
-    variety: Variety
+    options: ListOptions
     explained: int
 
-    def arrange(self, listed: Scored, exploring: Scored, last: int) -> Scored:
-        return arrange(listed, exploring, last, self.variety, self.weights.depth, self.snapshot, self.weights.content)
+    def lists(self, tastes: Sequence[Taste], closed: NDArray[np.bool_]) -> Iterator[RankedList]:
+        """closed: (n,), titles that the filters leave out."""
+        asked = self.asked(tastes)
+        variety, new = self.options.variety, self.weights.new
+        found = Found.empty(len(tastes), self._most(candidates(variety, self.weights.depth)))
+        retrieve(self.snapshot.shelf, closed, asked, Rule(self.weights.content, self.weights.pool, new, _CODES), found)
+        strategies = [
+            _strategy(has_content=bool(wants), has_collaborative=bool(known))
+            for wants, known in zip(np.any(asked.masks, axis=1), found.has_neighbours, strict=True)
+        ]
+        if variety != PLAIN.variety:
+            found = self._varied(tastes, strategies, asked, found, closed)
+        return self.ranked_lists(tastes, strategies, asked, found)
 
-    def ranked_list(self, scored: Scored, strategy: Strategy, taste: Taste) -> RankedList:
-        collaborative = _steps(scored.collaborative)
-        return RankedList(
-            strategy=strategy,
-            titles=self.snapshot.catalogue.index.ids[scored.titles],
-            scores=_steps(scored.scores),
-            content=_steps(scored.content),
-            collaborative=collaborative,
-            sources=scored.sources,
-            causes=causes(taste, scored.titles, collaborative, self.snapshot, self.explained),
-            genres=taste.genres & self.snapshot.catalogue.genre_bits.keys(),
-            exhausted=len(scored) < self.weights.depth,
+    def asked(self, tastes: Sequence[Taste]) -> Asked:
+        """What is known of the users, end to end."""
+        catalogue = self.snapshot.catalogue
+        hidden = [taste.disliked if self.options.filters.include_seen else taste.seen for taste in tastes]
+        return Asked(
+            starts=np.cumsum([0, *(len(taste.history) for taste in tastes)]),
+            history=np.concatenate([taste.history for taste in tastes]),
+            weights=np.concatenate([taste.weights for taste in tastes]),
+            hidden_starts=np.cumsum([0, *map(len, hidden)]),
+            hidden=np.concatenate(hidden),
+            masks=np.stack([catalogue.mask(taste.genres) for taste in tastes]),
+            genres=np.array([len(taste.genres) for taste in tastes]),
         )
 
+    def _varied(
+        self,
+        tastes: Sequence[Taste],
+        strategies: Sequence[Strategy],
+        asked: Asked,
+        found: Found,
+        closed: NDArray[np.bool_],
+    ) -> Found:
+        """The lists with variety."""
+        varied = Found.empty(len(tastes), self._most(self.weights.depth))
+        for row, (taste, strategy) in enumerate(zip(tastes, strategies, strict=True)):
+            columns: Any = (column[row, : found.lengths[row]] for column in found[:_COLUMNS])
+            listed = Scored(*columns)
+            hidden = asked.hidden[asked.hidden_starts[row] : asked.hidden_starts[row + 1]]
+            titles = self._drawn(taste, hidden, closed)
+            content = self.snapshot.catalogue.matches(asked.masks[row], titles) / max(1, len(taste.genres))
+            scores = self._score_of_new(strategy, titles, content, listed)
+            exploring = Scored.of(Source.EXPLORATION, titles, scores, content)
+            arranged = self.arrange(listed, exploring, int(found.last[row]))
+            varied.lengths[row] = len(arranged)
+            for column, part in zip(varied[:_COLUMNS], arranged.columns, strict=True):
+                column[row, : len(arranged)] = part
+        return varied
 
-def _rank(
-    tastes: Sequence[Taste], snapshot: Snapshot, weights: Weights, options: ListOptions, explained: int
-) -> Iterator[RankedList]:
-    task = _Task(snapshot, weights, options.variety, explained)
-    closed = ~passing(options.filters, snapshot.catalogue)
-    taken = closed.copy()  # filtered out, seen, or already in the list; like `closed` between users
-    for start in range(0, len(tastes), _BLOCK):
-        block = tastes[start : start + _BLOCK]
-        raw = collaborative_scores(block, snapshot)
-        for row, taste in enumerate(block):
-            entries = slice(raw.indptr[row], raw.indptr[row + 1])
-            places = snapshot.catalogue_place[raw.indices[entries]] if snapshot.model else _NONE
-            hidden = taste.disliked if options.filters.include_seen else taste.seen
-            taken[hidden] = True
-            ranked, noted = _rank_one(taste, places, raw.data[entries], task, taken)
-            yield ranked
-            for titles in (hidden, *noted):
-                taken[titles] = closed[titles]
+    def _drawn(self, taste: Taste, hidden: IndexArray, closed: NDArray[np.bool_]) -> IndexArray:
+        """The new titles that the lot gives."""
+        new, variety = self.snapshot.new, self.options.variety
+        free = ~closed[new] & ~np.isin(new, hidden) if variety.explore else slice(0)
+        return draw(new[free], self.snapshot, variety, self.weights.depth, taste.user)
 
+    def _score_of_new(self, strategy: Strategy, titles: IndexArray, content: Floats, listed: Scored) -> Floats:
+        """The score of titles that no history speaks of, beside those listed."""
+        if strategy is Strategy.POPULAR:
+            popularity = self.snapshot.catalogue.popularity
+            most = popularity[np.concatenate([titles, listed.titles])].max(initial=0) or 1.0
+            return np.asarray(popularity[titles] / most, dtype=np.float64)
+        return {Strategy.HYBRID: self.weights.content, Strategy.CONTENT: 1.0}.get(strategy, 0.0) * content
 
-def _rank_one(
-    taste: Taste, places: IndexArray, raw: NDArray[np.float32], task: _Task, taken: NDArray[np.bool_]
-) -> tuple[RankedList, list[IndexArray]]:
-    """One user's list, and the titles that were noted as taken. places: (k,) catalogue index (or -1) of the titles
-    scored, raw: (k,) their scores."""
-    snapshot, weights, catalogue = task.snapshot, task.weights, task.snapshot.catalogue
-    mask = catalogue.mask(taste.genres)
-    has_content = bool(mask.any())
-    depth = candidates(task.variety, weights.depth)
+    def _most(self, depth: int) -> int:
+        """How long a list of this depth can be."""
+        return min(depth, len(self.snapshot.catalogue))
 
-    known = places >= 0
-    known[known] = ~taken[places[known]]
-    places, raw = places[known], raw[known]
-    exploring = draw(snapshot.new[~taken[snapshot.new]], snapshot, task.variety, weights.depth, taste.user)
-    against = places[raw < 0]
-    neighbours, best = _best(places[raw > 0], raw[raw > 0], depth)
-    new = _new(snapshot, mask, taken, weights.new) if has_content and len(neighbours) else _NONE
-    neighbours, best = neighbours[: depth - len(new)], best[: depth - len(new)]
-    taken[neighbours] = taken[new] = taken[against] = True
-    space = depth - len(neighbours) - len(new)
-    matching = _matching(snapshot, mask, taken, space) if has_content else _NONE
-    taken[matching] = True
-    popular = _untaken(taken, space - len(matching))
-    last, _ = _best(against, raw[raw < 0], space - len(matching) - len(popular))
+    def arrange(self, listed: Scored, exploring: Scored, last: int) -> Scored:
+        weights = self.weights
+        return arrange(listed, exploring, last, self.options.variety, weights.depth, self.snapshot, weights.content)
 
-    head, tail = neighbours[: weights.pool], neighbours[weights.pool :]
-    parts = [
-        (Source.HYBRID, head),
-        (Source.CONTENT, new),
-        (Source.HYBRID, tail),
-        (Source.CONTENT, matching),
-        (Source.POPULAR, popular),
-        (Source.POPULAR, last),
-        (Source.EXPLORATION, exploring),
-    ]
-    titles = np.concatenate([part for _, part in parts])
-    scaled = _scale(best, in_pool=weights.pool, short=len(neighbours) < weights.pool)
-    collaborative = np.zeros(len(titles))
-    collaborative[: len(head)] = scaled[: len(head)]
-    collaborative[len(head) + len(new) :][: len(tail)] = scaled[len(head) :]
-    content = catalogue.matches(mask, titles) / max(1, len(taste.genres))
-    strategy = _strategy(has_content=has_content, has_collaborative=len(neighbours) > 0)
-    scores = _hybrid(strategy, content, collaborative, catalogue.popularity[titles], weights)
-    scored = Scored(titles, scores, content, collaborative, _sources(parts))
-
-    order = np.arange(len(titles) - len(exploring))
-    # Neither genres nor popularity mend what the history speaks against.
-    pool = min(weights.pool + len(new), len(order) - len(last))
-    order[:pool] = np.argsort(-scores[:pool], kind="stable")
-    # Behind the pool the order is not the hybrid's: a score there is held down to the one before it.
-    listed = replace(scored.part(order), scores=np.minimum.accumulate(scores[order]))
-    arranged = task.arrange(listed, scored.part(slice(len(order), None)), len(last))
-    return task.ranked_list(arranged, strategy, taste), [neighbours, new, against, matching]
-
-
-def _sources(parts: Sequence[tuple[Source, IndexArray]]) -> NDArray[np.uint8]:
-    """Where each title of these parts, end to end, came from."""
-    return np.repeat(np.array([SOURCE_CODE[source] for source, _ in parts], np.uint8), [len(part) for _, part in parts])
-
-
-_NONE: IndexArray = np.empty(0, dtype=np.int64)
-
-
-def _best(titles: IndexArray, raw: NDArray[np.float32], most: int) -> tuple[IndexArray, NDArray[np.float32]]:
-    """The titles with the highest scores, best first, ties by index."""
-    if most <= 0:
-        return _NONE, raw[:0]
-    if len(titles) > most:
-        least = np.partition(raw, len(raw) - most)[len(raw) - most]
-        kept = raw >= least  # ties with the last one stay until the sort has judged them
-        titles, raw = titles[kept], raw[kept]
-    order = np.lexsort((titles, -raw))[:most]
-    return titles[order], raw[order]
-
-
-def _new(snapshot: Snapshot, mask: NDArray[np.uint64], taken: NDArray[np.bool_], most: int) -> IndexArray:
-    """Untaken titles that the model does not know and that share genres with the mask: most matches first, then the
-    newest."""
-    matches: IndexArray = np.bitwise_count(snapshot.new_genres & mask).sum(axis=1, dtype=np.int64)
-    matches[taken[snapshot.new]] = 0
-    order = np.argsort(-matches, kind="stable")[:most]
-    found: IndexArray = snapshot.new[order[matches[order] > 0]]
-    return found
-
-
-def _matching(snapshot: Snapshot, mask: NDArray[np.uint64], taken: NDArray[np.bool_], most: int) -> IndexArray:
-    """Untaken titles that share genres with the mask: most matches first, then most popular."""
-    if most <= 0:
-        return _NONE
-    matches = snapshot.catalogue.matches(mask, slice(None))
-    matches[taken] = 0
-    found: list[IndexArray] = []
-    for count in range(int(matches.max(initial=0)), 0, -1):
-        found.append(np.flatnonzero(matches == count)[:most])
-        most -= len(found[-1])
-        if most == 0:
-            break
-    return np.concatenate(found) if found else _NONE
-
-
-def _untaken(taken: NDArray[np.bool_], most: int) -> IndexArray:
-    """The most popular untaken titles (the catalogue is in that order)."""
-    return np.flatnonzero(~taken)[:most] if most > 0 else _NONE
-
-
-def _scale(raw: NDArray[np.float32], *, in_pool: int, short: bool) -> Floats:
-    """Collaborative scores scaled over the pool: best 1, last 0. In a pool that is topped up, the last have raw 0."""
-    if not len(raw):
-        return np.empty(0)
-    exact = raw.astype(np.float64)
-    best, last = exact[0], 0.0 if short else exact[:in_pool][-1]
-    if best == last:  # all alike: none is better, and none is worthless
-        return np.where(np.arange(len(exact)) < in_pool, 1.0, 0.0)
-    scaled: Floats = np.clip((exact - last) / (best - last), 0.0, 1.0)
-    return scaled
+    def ranked_lists(
+        self, tastes: Sequence[Taste], strategies: Sequence[Strategy], asked: Asked, found: Found
+    ) -> Iterator[RankedList]:
+        """The lists as they are kept, with what their titles are owed to."""
+        catalogue, model = self.snapshot.catalogue, self.snapshot.model
+        ids = catalogue.index.ids[found.titles]
+        scores, content, collaborative = map(_steps, (found.scores, found.content, found.collaborative))
+        explained = collaborative[:, : self.explained]
+        owed_to = np.zeros((2, *found.titles.shape, CAUSES), dtype=np.uint16)
+        if explained.any():
+            owe(self.snapshot.shelf, asked, found.titles, explained, (owed_to[0], owed_to[1]))
+        history = model.titles.ids[asked.history] if model else id_array(b"")
+        for row, (taste, strategy) in enumerate(zip(tastes, strategies, strict=True)):
+            length = int(found.lengths[row])
+            causes = Causes.none(length)
+            if explained[row].any():
+                of_user = slice(asked.starts[row], asked.starts[row + 1])
+                places, shares = owed_to[:, row, :length]
+                causes = Causes(history[of_user], taste.kinds.astype(np.uint8), places, shares)
+            yield RankedList(
+                strategy=strategy,
+                titles=ids[row, :length],
+                scores=scores[row, :length],
+                content=content[row, :length],
+                collaborative=collaborative[row, :length],
+                sources=found.sources[row, :length],
+                causes=causes,
+                genres=taste.genres & catalogue.genre_bits.keys(),
+                exhausted=length < self.weights.depth,
+            )
 
 
 def _strategy(*, has_content: bool, has_collaborative: bool) -> Strategy:
     if has_collaborative:
         return Strategy.HYBRID if has_content else Strategy.COLLABORATIVE
     return Strategy.CONTENT if has_content else Strategy.POPULAR
-
-
-def _hybrid(
-    strategy: Strategy, content: Floats, collaborative: Floats, popularity: NDArray[np.float32], weights: Weights
-) -> Floats:
-    """The score of each title, in [0, 1]. With nothing known of the user it is popularity over the most popular's."""
-    if strategy is Strategy.HYBRID:
-        mixed: Floats = weights.content * content + (1 - weights.content) * collaborative
-        return mixed
-    if strategy is Strategy.COLLABORATIVE:
-        return collaborative
-    if strategy is Strategy.CONTENT:
-        return content
-    most = popularity.max(initial=0) or 1.0
-    return np.asarray(popularity / most, dtype=np.float64)
 
 
 def _steps(score: Floats) -> NDArray[np.uint16]:

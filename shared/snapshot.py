@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from shared.catalogue import Catalogue
 from shared.ids import IndexArray
 from shared.model import Model
+from shared.retrieval import Shelf, read_only
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,23 @@ class Snapshot:
         unknown = np.flatnonzero(model_place < 0 if model else catalogue.popularity == 0)
         new = unknown[np.argsort(-catalogue.years[unknown], kind="stable")]
         return cls(catalogue, model, place, model_place, new, catalogue.genres[new])
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """What of it the scorer's loops read."""
+        catalogue, neighbours = self.catalogue, self.model.neighbours if self.model else None
+        arrays = (
+            np.zeros(1, dtype=np.int32) if neighbours is None else neighbours.indptr.astype(np.int32, copy=False),
+            np.empty(0, dtype=np.int32) if neighbours is None else neighbours.indices.astype(np.int32, copy=False),
+            np.empty(0, dtype=np.float32) if neighbours is None else neighbours.data,
+            self.catalogue_place,
+            self.model_place,
+            catalogue.genres,
+            catalogue.popularity,
+            self.new,
+            self.new_genres,
+        )
+        return Shelf(*map(read_only, arrays))
 
     @property
     def model_version(self) -> str | None:

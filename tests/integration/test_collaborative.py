@@ -11,12 +11,12 @@ import pytest
 
 from shared.ids import to_uuids
 from shared.repositories.engagement import EngagementRepository
-from shared.scorer import collaborative_scores
 from shared.strengths import Strengths
 from shared.tastes import tastes
 from tests.conftest import Service
 from tests.oracles import SEED_SQL
 from tests.platform import Platform
+from tests.slow_scorer import collaborative_scores
 
 EVERYTHING = 10_000  # more than there are titles: no cut
 PLAIN = {

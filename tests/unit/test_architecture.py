@@ -51,18 +51,19 @@ shared.model_copies             -> shared.errors shared.file_lock shared.model s
 shared.model_store              -> orjson pydantic shared.errors shared.file_lock shared.model shared.model_copies
                                    shared.storage
 shared.strengths                -> numpy shared.ids shared.interactions shared.media shared.model_settings
-shared.snapshot                 -> numpy shared.catalogue shared.ids shared.model
+shared.retrieval                => __future__ typing numpy shared.compiled
+shared.snapshot                 -> numpy shared.catalogue shared.ids shared.model shared.retrieval
 shared.taste                    -> numpy shared.ids
 shared.tastes                   -> numpy shared.ids shared.interactions shared.media shared.snapshot
                                    shared.strengths shared.taste
 shared.filters                  -> numpy shared.catalogue shared.ids shared.options
-shared.scorer                   => __future__ collections.abc dataclasses numpy scipy
-                                   shared.arranging shared.contributions shared.filters
-                                   shared.ids shared.media shared.options shared.ranked_list shared.snapshot
-                                   shared.taste
-shared.arranging                => __future__ dataclasses numpy shared.ids shared.options shared.snapshot
+shared.scorer                   => __future__ collections.abc dataclasses typing numpy
+                                   shared.arranging shared.filters
+                                   shared.ids shared.media shared.options shared.ranked_list shared.retrieval
+                                   shared.snapshot shared.taste
+shared.arranging                => __future__ dataclasses typing numpy shared.ids shared.media shared.options
+                                   shared.ranked_list shared.snapshot
                                    shared.variety
-shared.contributions            => __future__ numpy scipy shared.ids shared.ranked_list shared.snapshot shared.taste
 shared.variety                  => __future__ numpy shared.ids shared.model shared.snapshot
 
 shared.database_errors          -> psycopg2 shared.errors

@@ -18,11 +18,12 @@ from shared.ids import IdIndex, pack_ids
 from shared.media import Kind, Source, Strategy
 from shared.model import Manifest, Model
 from shared.ranked_list import STEPS, RankedList
-from shared.scorer import Weights, collaborative_scores, rank
+from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
 from shared.taste import Taste
 from tests.histories import LIMITS, histories
 from tests.oracles import seed_scores
+from tests.slow_scorer import collaborative_scores
 from worker.training.estimators.cooccurrence import CoOccurrence
 
 NONE = np.empty(0, dtype=np.int64)

@@ -17,11 +17,13 @@ from shared.ids import IdIndex, pack_ids
 from shared.interactions import InteractionRows
 from shared.media import Kind
 from shared.model import Manifest, Model
-from shared.scorer import Taste, Weights, collaborative_scores, rank
+from shared.scorer import Weights, rank
 from shared.snapshot import Snapshot
 from shared.strengths import Strengths
+from shared.taste import Taste
 from shared.tastes import tastes
 from tests.interactions import DAY, STRENGTHS, Row, numbers, table, uid
+from tests.slow_scorer import collaborative_scores
 
 LIKE, WATCH, DISLIKE, OTHER = Kind.LIKE, Kind.WATCH, Kind.DISLIKE, Kind.OTHER
 TITLES = 8

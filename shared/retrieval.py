@@ -1,0 +1,406 @@
+"""The scorer's loops, compiled: which titles a user gets, how they score, and what of the history they are owed to.
+
+What they come to is said in shared/scorer.py and shared/contributions.py. Each sum runs in the order of the history, in
+float32 as the model's weights are, so one user alone and in a batch gets the same bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.compiled import compiled, inlined
+
+_STEPS = 1024  # of scores, by which the best are told from the rest before these few are put in order
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Shelf(NamedTuple):
+    """The arrays of a snapshot that the loops read: a catalogue of n titles, a model of m."""
+
+    starts: NDArray[np.int32]  # (m + 1,), of S
+    columns: NDArray[np.int32]  # (nnz,)
+    weights: NDArray[np.float32]  # (nnz,)
+    catalogue_place: Ints  # (m,), -1 for a title that may not be shown
+    model_place: Ints  # (n,), -1 for a title that the model does not know
+    genres: NDArray[np.uint64]  # (n, w)
+    popularity: NDArray[np.float32]  # (n,)
+    new: Ints  # (k,)
+    new_genres: NDArray[np.uint64]  # (k, w)
+
+
+class Asked(NamedTuple):
+    """What is known of u users, end to end."""
+
+    starts: Ints  # (u + 1,), of each user's history
+    history: Ints  # model places, rising
+    weights: NDArray[np.float32]
+    hidden_starts: Ints  # (u + 1,)
+    hidden: Ints  # catalogue places of what is not to be shown
+    masks: NDArray[np.uint64]  # (u, w), genres
+    genres: Ints  # (u,), how many the user prefers, known to the catalogue or not
+
+
+class Rule(NamedTuple):
+    """How lists are made: see shared.scorer.Weights."""
+
+    content: float
+    pool: int
+    new: int
+    sources: tuple[int, int, int]  # codes of hybrid, content, popular
+
+
+class Found(NamedTuple):
+    """u lists of at most d titles, before variety."""
+
+    titles: Ints  # (u, d), catalogue places
+    scores: Floats  # (u, d)
+    content: Floats  # (u, d)
+    collaborative: Floats  # (u, d)
+    sources: NDArray[np.uint8]  # (u, d)
+    lengths: Ints  # (u,)
+    last: Ints  # (u,), how many at the end are there for want of others
+    has_neighbours: NDArray[np.bool_]  # (u,), whether the history has anything to say
+
+    @classmethod
+    def empty(cls, users: int, depth: int) -> Found:
+        """Room for as many."""
+        shape = (users, depth)
+        return cls(
+            np.zeros(shape, np.int64),
+            np.zeros(shape),
+            np.zeros(shape),
+            np.zeros(shape),
+            np.zeros(shape, np.uint8),
+            np.zeros(users, np.int64),
+            np.zeros(users, np.int64),
+            np.zeros(users, np.bool_),
+        )
+
+    @classmethod
+    def of(cls, columns: tuple[NDArray[Any], ...]) -> Found:
+        """One list, as it is."""
+        found = cls.empty(1, len(columns[0]))
+        arrays: tuple[NDArray[Any], ...] = found
+        for mine, column in zip(arrays, columns, strict=False):
+            mine[0] = column
+        found.lengths[0] = len(columns[0])
+        return found
+
+
+@compiled
+def retrieve(shelf: Shelf, closed: NDArray[np.bool_], asked: Asked, rule: Rule, found: Found) -> None:
+    """Fill `found`. closed: (n,), titles that the filters leave out."""
+    depth, models = found.titles.shape[1], len(shelf.catalogue_place)
+    hybrid, matching_genres, popularity = rule.sources
+    taken = closed.copy()  # filtered out, hidden, or already in the list; as `closed` between users
+    sums = np.zeros(models, dtype=np.float32), np.zeros(models, dtype=np.bool_), np.empty(models, dtype=np.int64)
+    places, scores = np.empty(models, dtype=np.int64), np.empty(models, dtype=np.float32)
+    nothing = np.empty(0, dtype=np.int64)
+    for user in range(len(asked.masks)):
+        mask = asked.masks[user]
+        hidden = asked.hidden[asked.hidden_starts[user] : asked.hidden_starts[user + 1]]
+        _mark(hidden, taken)
+        speaking, objecting = _candidates(shelf, asked, user, taken, sums, places, scores)
+        against, against_scores = places[models - objecting :], scores[models - objecting :]
+
+        has_content = mask.any()
+        neighbours, best = _best(places[:speaking], scores[:speaking], depth)
+        new = _new(shelf, mask, taken, rule.new) if has_content and len(neighbours) else nothing
+        neighbours, best = neighbours[: depth - len(new)], best[: depth - len(new)]
+        _mark(neighbours, taken)
+        _mark(against, taken)
+        space = depth - len(neighbours) - len(new)
+        matching = _matching(shelf, mask, taken, space) if has_content else nothing
+        popular = _untaken(taken, space - len(matching))
+        last, _ = _best(against, against_scores, space - len(matching) - len(popular))
+
+        head = min(rule.pool, len(neighbours))
+        length = _append(found, user, 0, neighbours[:head], hybrid)
+        length = _append(found, user, length, new, matching_genres)
+        length = _append(found, user, length, neighbours[head:], hybrid)
+        length = _append(found, user, length, matching, matching_genres)
+        length = _append(found, user, length, popular, popularity)
+        length = _append(found, user, length, last, popularity)
+        found.lengths[user], found.last[user] = length, len(last)
+        found.has_neighbours[user] = len(neighbours) > 0
+        _scale(best, rule.pool, len(new), found.collaborative[user])
+        _score(shelf, asked, rule, found, user)
+        # Neither genres nor popularity mend what the history speaks against.
+        _put_in_order(found, user, min(rule.pool + len(new), length - len(last)))
+
+        for some in (hidden, neighbours, new, against, matching):
+            for title in some:
+                taken[title] = closed[title]
+
+
+@compiled
+def owe(
+    shelf: Shelf,
+    asked: Asked,
+    titles: Ints,
+    collaborative: NDArray[np.uint16],
+    owed_to: tuple[NDArray[np.uint16], NDArray[np.uint16]],
+) -> None:
+    """Fill `owed_to`, (u, d, c): places in the history, from 1 on, and shares in steps, the largest first.
+
+    titles: (u, d), catalogue places; collaborative: (u, k), k <= d, in steps, of the titles to be explained.
+    """
+    places, shares = owed_to
+    depth, most = collaborative.shape[1], places.shape[2]
+    slots = np.zeros(len(shelf.catalogue_place), dtype=np.int64)  # 1 + a title's place in the list
+    sums, parts = np.empty(depth), np.empty((depth, most))
+    entries = np.empty((depth, most), dtype=np.int64)
+    for user in range(len(titles)):
+        anything = False
+        for i in range(depth):
+            if collaborative[user, i] > 0:
+                slots[shelf.model_place[titles[user, i]]] = i + 1
+                anything = True
+        if not anything:
+            continue
+        sums[:], parts[:], entries[:] = 0, 0, 0
+        start = asked.starts[user]
+        for entry in range(start, asked.starts[user + 1]):
+            row, weight = asked.history[entry], np.float64(asked.weights[entry])
+            for place in range(shelf.starts[row], shelf.starts[row + 1]):
+                slot = slots[shelf.columns[place]] - 1
+                if slot >= 0:
+                    part = np.float64(shelf.weights[place]) * weight
+                    if part > 0:
+                        sums[slot] += part
+                        _keep_largest(parts[slot], entries[slot], part, entry - start)
+        for i in range(depth):
+            if collaborative[user, i] > 0:
+                slots[shelf.model_place[titles[user, i]]] = 0
+                # Sums are rounded, not shares: so the shares of a whole history add up exactly.
+                total, before = 0.0, 0.0
+                for k in range(most):
+                    total += parts[i, k]
+                    rounded = np.rint(total / sums[i] * collaborative[user, i])
+                    if rounded > before:
+                        shares[user, i, k], places[user, i, k] = rounded - before, entries[i, k] + 1
+                    before = rounded
+
+
+@inlined
+def _mark(titles: Ints, taken: NDArray[np.bool_]) -> None:
+    for title in titles:
+        taken[title] = True
+
+
+@inlined
+def _candidates(
+    shelf: Shelf,
+    asked: Asked,
+    user: int,
+    taken: NDArray[np.bool_],
+    sums: tuple[NDArray[np.float32], NDArray[np.bool_], Ints],
+    places: Ints,
+    scores: NDArray[np.float32],
+) -> tuple[int, int]:
+    """Sum up the history's rows of S, and write the untaken titles with their sums: those it speaks for from the front,
+    those it speaks against from the back; how many of each. sums: room for m titles, zeros before and after."""
+    raw, touched, columns = sums
+    count = 0
+    for entry in range(asked.starts[user], asked.starts[user + 1]):
+        row, weight = asked.history[entry], asked.weights[entry]
+        for place in range(shelf.starts[row], shelf.starts[row + 1]):
+            column = shelf.columns[place]
+            if not touched[column]:
+                touched[column] = True
+                columns[count] = column
+                count += 1
+            raw[column] += weight * shelf.weights[place]
+    speaking, against = 0, 0
+    for column in columns[:count]:
+        title, score = shelf.catalogue_place[column], raw[column]
+        raw[column], touched[column] = 0, False
+        if title < 0 or taken[title]:
+            continue
+        if score > 0:
+            places[speaking], scores[speaking] = title, score
+            speaking += 1
+        elif score < 0:
+            against += 1
+            places[len(places) - against], scores[len(scores) - against] = title, score
+    return speaking, against
+
+
+@inlined
+def _append(found: Found, user: int, length: int, titles: Ints, source: int) -> int:
+    """Add titles to a user's list; how long it is then."""
+    end = length + len(titles)
+    found.titles[user, length:end] = titles
+    found.sources[user, length:end] = source
+    return end
+
+
+@inlined
+def _best(titles: Ints, raw: NDArray[np.float32], most: int) -> tuple[Ints, NDArray[np.float32]]:
+    """The titles with the highest scores, best first, ties by index."""
+    if most <= 0 or len(titles) == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+    kept_titles, kept_raw = titles, raw
+    if len(titles) > most:
+        low, high = raw.min(), raw.max()
+        if high > low:
+            width = np.float64(_STEPS - 1) / (np.float64(high) - np.float64(low))
+            counts = np.zeros(_STEPS, dtype=np.int64)
+            for score in raw:
+                counts[int((np.float64(score) - low) * width)] += 1
+            step, above = _STEPS - 1, counts[_STEPS - 1]
+            while above < most:
+                step -= 1
+                above += counts[step]
+            kept_titles, kept_raw = np.empty(above, dtype=np.int64), np.empty(above, dtype=np.float32)
+            place = 0
+            for i in range(len(raw)):
+                if int((np.float64(raw[i]) - low) * width) >= step:
+                    kept_titles[place], kept_raw[place] = titles[i], raw[i]
+                    place += 1
+    by_title = np.argsort(kept_titles)
+    order = by_title[np.argsort(-kept_raw[by_title], kind="mergesort")][:most]
+    return kept_titles[order], kept_raw[order]
+
+
+@inlined
+def _matches(genres: NDArray[np.uint64], mask: NDArray[np.uint64]) -> int:
+    """How many bits both have."""
+    count = 0
+    for i in range(len(mask)):
+        word = genres[i] & mask[i]
+        while word:
+            word &= word - np.uint64(1)
+            count += 1
+    return count
+
+
+@inlined
+def _new(shelf: Shelf, mask: NDArray[np.uint64], taken: NDArray[np.bool_], most: int) -> Ints:
+    """Untaken titles that the model does not know and that share genres with the mask: most matches first, then the
+    newest; they are taken now."""
+    found = np.empty(min(most, len(shelf.new)), dtype=np.int64)
+    count = 0
+    while count < len(found):
+        best, chosen = 0, -1
+        for i in range(len(shelf.new)):
+            if not taken[shelf.new[i]]:
+                matches = _matches(shelf.new_genres[i], mask)
+                if matches > best:
+                    best, chosen = matches, shelf.new[i]
+        if chosen < 0:
+            break
+        found[count] = chosen
+        taken[chosen] = True
+        count += 1
+    return found[:count]
+
+
+@inlined
+def _matching(shelf: Shelf, mask: NDArray[np.uint64], taken: NDArray[np.bool_], most: int) -> Ints:
+    """Untaken titles that share genres with the mask: most matches first, then most popular; they are taken now."""
+    if most <= 0:
+        return np.empty(0, dtype=np.int64)
+    matches = np.zeros(len(taken), dtype=np.int64)
+    for title in range(len(taken)):
+        if not taken[title]:
+            matches[title] = _matches(shelf.genres[title], mask)
+    found = np.empty(min(most, len(taken)), dtype=np.int64)
+    count = 0
+    for wanted in range(matches.max() if len(matches) else 0, 0, -1):
+        for title in range(len(matches)):
+            if count == len(found):
+                return found
+            if matches[title] == wanted:
+                found[count] = title
+                taken[title] = True
+                count += 1
+    return found[:count]
+
+
+@inlined
+def _untaken(taken: NDArray[np.bool_], most: int) -> Ints:
+    """The most popular untaken titles (the catalogue is in that order)."""
+    found = np.empty(max(0, min(most, len(taken))), dtype=np.int64)
+    count = 0
+    for title in range(len(taken)):
+        if count == len(found):
+            break
+        if not taken[title]:
+            found[count] = title
+            count += 1
+    return found[:count]
+
+
+@inlined
+def _scale(best: NDArray[np.float32], pool: int, new: int, collaborative: Floats) -> None:
+    """Scores of neighbours, best first, scaled over the pool: best 1, last 0; behind it stand `new` other titles. In a
+    pool that is topped up, the last have raw 0."""
+    if len(best) == 0:
+        return
+    most = np.float64(best[0])
+    least = 0.0 if len(best) < pool else np.float64(best[pool - 1])
+    for place in range(len(best)):
+        if most == least:  # all alike: none is better, and none is worthless
+            scaled = 1.0 if place < pool else 0.0
+        else:
+            scaled = min(1.0, max(0.0, (np.float64(best[place]) - least) / (most - least)))
+        collaborative[place if place < pool else place + new] = scaled
+
+
+@inlined
+def _score(shelf: Shelf, asked: Asked, rule: Rule, found: Found, user: int) -> None:
+    """The content score, and the hybrid: with nothing known of the user it is popularity over the most popular's."""
+    mask, wanted, length = asked.masks[user], max(1, asked.genres[user]), found.lengths[user]
+    titles, content = found.titles[user, :length], found.content[user]
+    collaborative, scores = found.collaborative[user], found.scores[user]
+    for i in range(length):
+        content[i] = _matches(shelf.genres[titles[i]], mask) / wanted
+    if not found.has_neighbours[user] and not mask.any():
+        most = np.float32(0)
+        for title in titles:
+            most = max(most, shelf.popularity[title])
+        for i in range(length):
+            scores[i] = np.float64(shelf.popularity[titles[i]] / most) if most > 0 else 0.0
+        return
+    own = 0.0 if not mask.any() else rule.content if found.has_neighbours[user] else 1.0
+    for i in range(length):
+        scores[i] = own * content[i] + (1 - own) * collaborative[i]
+
+
+@inlined
+def _put_in_order(found: Found, user: int, pool: int) -> None:
+    """The first `pool` titles by score, equals as they came. Behind them the order is not the hybrid's: a score is held
+    down to the one before it."""
+    order = np.argsort(-found.scores[user, :pool], kind="mergesort")
+    found.titles[user, :pool] = found.titles[user, :pool][order]
+    found.scores[user, :pool] = found.scores[user, :pool][order]
+    found.content[user, :pool] = found.content[user, :pool][order]
+    found.collaborative[user, :pool] = found.collaborative[user, :pool][order]
+    found.sources[user, :pool] = found.sources[user, :pool][order]
+    for i in range(1, found.lengths[user]):
+        found.scores[user, i] = min(found.scores[user, i], found.scores[user, i - 1])
+
+
+@inlined
+def _keep_largest(parts: Floats, entries: Ints, part: float, entry: int) -> None:
+    """Insert a part among the largest so far, falling; of equals the first stays ahead."""
+    k = len(parts)
+    while k > 0 and part > parts[k - 1]:
+        if k < len(parts):
+            parts[k], entries[k] = parts[k - 1], entries[k - 1]
+        k -= 1
+    if k < len(parts):
+        parts[k], entries[k] = part, entry
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, not to be written to, as mapped ones are: for the loops another type, compiled once for all."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
