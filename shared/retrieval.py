@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from shared.compiled import compiled, inlined
 
-_STEPS = 1024  # of scores, by which the best are told from the rest before these few are put in order
+_LINE = 16  # titles whose sums share a line of the processor's cache
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Scores = NDArray[np.float32]
 
 
 class Shelf(NamedTuple):
@@ -24,11 +25,11 @@ class Shelf(NamedTuple):
 
     starts: NDArray[np.int32]  # (m + 1,), of S
     columns: NDArray[np.int32]  # (nnz,)
-    weights: NDArray[np.float32]  # (nnz,)
+    weights: Scores  # (nnz,)
     catalogue_place: Ints  # (m,), -1 for a title that may not be shown
     model_place: Ints  # (n,), -1 for a title that the model does not know
     genres: NDArray[np.uint64]  # (n, w)
-    popularity: NDArray[np.float32]  # (n,)
+    popularity: Scores  # (n,)
     new: Ints  # (k,)
     new_genres: NDArray[np.uint64]  # (k, w)
 
@@ -38,7 +39,7 @@ class Asked(NamedTuple):
 
     starts: Ints  # (u + 1,), of each user's history
     history: Ints  # model places, rising
-    weights: NDArray[np.float32]
+    weights: Scores
     hidden_starts: Ints  # (u + 1,)
     hidden: Ints  # catalogue places of what is not to be shown
     masks: NDArray[np.uint64]  # (u, w), genres
@@ -95,21 +96,22 @@ class Found(NamedTuple):
 @compiled
 def retrieve(shelf: Shelf, closed: NDArray[np.bool_], asked: Asked, rule: Rule, found: Found) -> None:
     """Fill `found`. closed: (n,), titles that the filters leave out."""
-    depth, models = found.titles.shape[1], len(shelf.catalogue_place)
+    depth = found.titles.shape[1]
     hybrid, matching_genres, popularity = rule.sources
     taken = closed.copy()  # filtered out, hidden, or already in the list; as `closed` between users
-    sums = np.zeros(models, dtype=np.float32), np.zeros(models, dtype=np.bool_), np.empty(models, dtype=np.int64)
-    places, scores = np.empty(models, dtype=np.int64), np.empty(models, dtype=np.float32)
+    sums = np.zeros(-(-len(shelf.catalogue_place) // _LINE) * _LINE, dtype=np.float32)
+    touched = np.zeros(len(sums) // _LINE, dtype=np.bool_)
     nothing = np.empty(0, dtype=np.int64)
     for user in range(len(asked.masks)):
         mask = asked.masks[user]
         hidden = asked.hidden[asked.hidden_starts[user] : asked.hidden_starts[user + 1]]
         _mark(hidden, taken)
-        speaking, objecting = _candidates(shelf, asked, user, taken, sums, places, scores)
-        against, against_scores = places[models - objecting :], scores[models - objecting :]
+        _sum_up(shelf, asked, user, sums, touched)
+        neighbours, best = _spoken_for(shelf, sums, touched, taken, depth)
+        against = _spoken_against(shelf, sums, touched, taken) if len(neighbours) < depth else nothing
+        _clear(sums, touched)
 
         has_content = mask.any()
-        neighbours, best = _best(places[:speaking], scores[:speaking], depth)
         new = _new(shelf, mask, taken, rule.new) if has_content and len(neighbours) else nothing
         neighbours, best = neighbours[: depth - len(new)], best[: depth - len(new)]
         _mark(neighbours, taken)
@@ -117,7 +119,7 @@ def retrieve(shelf: Shelf, closed: NDArray[np.bool_], asked: Asked, rule: Rule, 
         space = depth - len(neighbours) - len(new)
         matching = _matching(shelf, mask, taken, space) if has_content else nothing
         popular = _untaken(taken, space - len(matching))
-        last, _ = _best(against, against_scores, space - len(matching) - len(popular))
+        last = against[: space - len(matching) - len(popular)]
 
         head = min(rule.pool, len(neighbours))
         length = _append(found, user, 0, neighbours[:head], hybrid)
@@ -194,41 +196,82 @@ def _mark(titles: Ints, taken: NDArray[np.bool_]) -> None:
 
 
 @inlined
-def _candidates(
-    shelf: Shelf,
-    asked: Asked,
-    user: int,
-    taken: NDArray[np.bool_],
-    sums: tuple[NDArray[np.float32], NDArray[np.bool_], Ints],
-    places: Ints,
-    scores: NDArray[np.float32],
-) -> tuple[int, int]:
-    """Sum up the history's rows of S, and write the untaken titles with their sums: those it speaks for from the front,
-    those it speaks against from the back; how many of each. sums: room for m titles, zeros before and after."""
-    raw, touched, columns = sums
-    count = 0
+def _sum_up(shelf: Shelf, asked: Asked, user: int, sums: Scores, touched: NDArray[np.bool_]) -> None:
+    """Add the history's rows of S to `sums`, and note which lines of it are not zero any more."""
     for entry in range(asked.starts[user], asked.starts[user + 1]):
         row, weight = asked.history[entry], asked.weights[entry]
         for place in range(shelf.starts[row], shelf.starts[row + 1]):
             column = shelf.columns[place]
-            if not touched[column]:
-                touched[column] = True
-                columns[count] = column
-                count += 1
-            raw[column] += weight * shelf.weights[place]
-    speaking, against = 0, 0
-    for column in columns[:count]:
-        title, score = shelf.catalogue_place[column], raw[column]
-        raw[column], touched[column] = 0, False
-        if title < 0 or taken[title]:
+            sums[column] += weight * shelf.weights[place]
+            touched[column // _LINE] = True
+
+
+@inlined
+def _clear(sums: Scores, touched: NDArray[np.bool_]) -> None:
+    for line in range(len(touched)):
+        if touched[line]:
+            sums[line * _LINE : (line + 1) * _LINE] = 0
+            touched[line] = False
+
+
+@inlined
+def _spoken_for(
+    shelf: Shelf, sums: Scores, touched: NDArray[np.bool_], taken: NDArray[np.bool_], most: int
+) -> tuple[Ints, Scores]:
+    """The untaken titles with the largest sums above zero, at most `most`, best first, ties by index; and the sums."""
+    keys = np.empty(max(64, 2 * most), dtype=np.int64)
+    count, least = 0, np.float32(0)  # no title with less can be among the best
+    for line in range(len(touched)):
+        if not touched[line]:
             continue
-        if score > 0:
-            places[speaking], scores[speaking] = title, score
-            speaking += 1
-        elif score < 0:
-            against += 1
-            places[len(places) - against], scores[len(scores) - against] = title, score
-    return speaking, against
+        for column in range(line * _LINE, (line + 1) * _LINE):
+            score = sums[column]
+            if score < least or score <= 0:
+                continue
+            title = shelf.catalogue_place[column]
+            if title < 0 or taken[title]:
+                continue
+            keys[count] = _key(score, title)
+            count += 1
+            if count == len(keys):
+                keys[:most] = np.partition(keys, most - 1)[:most]
+                count, least = most, _score_in(keys[:most].max())
+    best = np.sort(keys[:count])[:most]
+    titles, scores = np.empty(len(best), dtype=np.int64), np.empty(len(best), dtype=np.float32)
+    for place in range(len(best)):
+        titles[place], scores[place] = best[place] & 0xFFFF_FFFF, _score_in(best[place])
+    return titles, scores
+
+
+@inlined
+def _spoken_against(shelf: Shelf, sums: Scores, touched: NDArray[np.bool_], taken: NDArray[np.bool_]) -> Ints:
+    """The untaken titles with sums below zero, the largest first, ties by index."""
+    count = 0
+    keys = np.empty(len(taken), dtype=np.int64)
+    for line in range(len(touched)):
+        if not touched[line]:
+            continue
+        for column in range(line * _LINE, (line + 1) * _LINE):
+            if sums[column] < 0:
+                title = shelf.catalogue_place[column]
+                if title >= 0 and not taken[title]:
+                    keys[count] = _key(sums[column], title)
+                    count += 1
+    return np.sort(keys[:count]) & 0xFFFF_FFFF
+
+
+@inlined
+def _key(score: np.float32, title: int) -> int:
+    """A number that sorts by score, falling, then by title, rising. score: not zero."""
+    bits = np.int64(np.float32(score).view(np.int32))
+    falling = 0x7FFF_FFFF - bits if bits >= 0 else 0x8000_0000 + (bits & 0x7FFF_FFFF)
+    return (falling << 32) + title
+
+
+@inlined
+def _score_in(key: int) -> np.float32:
+    """The score, above zero, of a key."""
+    return np.int32(0x7FFF_FFFF - (key >> 32)).view(np.float32)
 
 
 @inlined
@@ -238,34 +281,6 @@ def _append(found: Found, user: int, length: int, titles: Ints, source: int) -> 
     found.titles[user, length:end] = titles
     found.sources[user, length:end] = source
     return end
-
-
-@inlined
-def _best(titles: Ints, raw: NDArray[np.float32], most: int) -> tuple[Ints, NDArray[np.float32]]:
-    """The titles with the highest scores, best first, ties by index."""
-    if most <= 0 or len(titles) == 0:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-    kept_titles, kept_raw = titles, raw
-    if len(titles) > most:
-        low, high = raw.min(), raw.max()
-        if high > low:
-            width = np.float64(_STEPS - 1) / (np.float64(high) - np.float64(low))
-            counts = np.zeros(_STEPS, dtype=np.int64)
-            for score in raw:
-                counts[int((np.float64(score) - low) * width)] += 1
-            step, above = _STEPS - 1, counts[_STEPS - 1]
-            while above < most:
-                step -= 1
-                above += counts[step]
-            kept_titles, kept_raw = np.empty(above, dtype=np.int64), np.empty(above, dtype=np.float32)
-            place = 0
-            for i in range(len(raw)):
-                if int((np.float64(raw[i]) - low) * width) >= step:
-                    kept_titles[place], kept_raw[place] = titles[i], raw[i]
-                    place += 1
-    by_title = np.argsort(kept_titles)
-    order = by_title[np.argsort(-kept_raw[by_title], kind="mergesort")][:most]
-    return kept_titles[order], kept_raw[order]
 
 
 @inlined
@@ -338,7 +353,7 @@ def _untaken(taken: NDArray[np.bool_], most: int) -> Ints:
 
 
 @inlined
-def _scale(best: NDArray[np.float32], pool: int, new: int, collaborative: Floats) -> None:
+def _scale(best: Scores, pool: int, new: int, collaborative: Floats) -> None:
     """Scores of neighbours, best first, scaled over the pool: best 1, last 0; behind it stand `new` other titles. In a
     pool that is topped up, the last have raw 0."""
     if len(best) == 0:
