@@ -30,7 +30,7 @@ from shared.repositories.outbox import OutboxRepository
 from shared.repositories.users import UserRepository
 from shared.repositories.workers import WorkerRepository
 from shared.results import ResultStore
-from shared.scorer import Weights
+from shared.scorer import Weights, warm_up
 from shared.settings import Settings
 from shared.strengths import Strengths
 from shared.titles import Titles
@@ -205,7 +205,8 @@ class Parts:
         )
 
     def start(self) -> None:
-        """Bring jobs_db up to date if it answers, and read titles and model for the first time."""
+        """Get ready to score, bring jobs_db up to date if it answers, and read titles and model for the first time."""
+        warm_up()
         with contextlib.suppress(DatabaseUnavailable):
             self.ledger.prepare()
         self.refresher.start()

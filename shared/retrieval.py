@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from shared.compiled import compiled, inlined
 
-_LINE = 16  # titles whose sums share a line of the processor's cache
+_LARGEST = 0x7FFF_FFFF
+_place = np.uint64  # an index that is surely not negative: half the time of one that may be, and count from the end
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -99,17 +100,18 @@ def retrieve(shelf: Shelf, closed: NDArray[np.bool_], asked: Asked, rule: Rule, 
     depth = found.titles.shape[1]
     hybrid, matching_genres, popularity = rule.sources
     taken = closed.copy()  # filtered out, hidden, or already in the list; as `closed` between users
-    sums = np.zeros(-(-len(shelf.catalogue_place) // _LINE) * _LINE, dtype=np.float32)
-    touched = np.zeros(len(sums) // _LINE, dtype=np.bool_)
+    models = len(shelf.catalogue_place)
+    tops = np.empty(2 * max(1, depth), dtype=np.int32)
+    sums = np.empty(-(-models // len(tops)) * len(tops), dtype=np.float32)
+    keys = np.empty(models, dtype=np.int64)
     nothing = np.empty(0, dtype=np.int64)
     for user in range(len(asked.masks)):
         mask = asked.masks[user]
         hidden = asked.hidden[asked.hidden_starts[user] : asked.hidden_starts[user + 1]]
         _mark(hidden, taken)
-        _sum_up(shelf, asked, user, sums, touched)
-        neighbours, best = _spoken_for(shelf, sums, touched, taken, depth)
-        against = _spoken_against(shelf, sums, touched, taken) if len(neighbours) < depth else nothing
-        _clear(sums, touched)
+        _sum_up(shelf, asked, user, sums)
+        neighbours, best = _in_order(keys[: _spoken_for(shelf, sums, taken, tops, keys)], depth)
+        against = _spoken_against(shelf, sums, taken) if len(neighbours) < depth else nothing
 
         has_content = mask.any()
         new = _new(shelf, mask, taken, rule.new) if has_content and len(neighbours) else nothing
@@ -154,7 +156,7 @@ def owe(
     """
     places, shares = owed_to
     depth, most = collaborative.shape[1], places.shape[2]
-    slots = np.zeros(len(shelf.catalogue_place), dtype=np.int64)  # 1 + a title's place in the list
+    slots = np.zeros(len(shelf.catalogue_place), dtype=np.int32)  # 1 + a title's place in the list
     sums, parts = np.empty(depth), np.empty((depth, most))
     entries = np.empty((depth, most), dtype=np.int64)
     for user in range(len(titles)):
@@ -165,17 +167,7 @@ def owe(
                 anything = True
         if not anything:
             continue
-        sums[:], parts[:], entries[:] = 0, 0, 0
-        start = asked.starts[user]
-        for entry in range(start, asked.starts[user + 1]):
-            row, weight = asked.history[entry], np.float64(asked.weights[entry])
-            for place in range(shelf.starts[row], shelf.starts[row + 1]):
-                slot = slots[shelf.columns[place]] - 1
-                if slot >= 0:
-                    part = np.float64(shelf.weights[place]) * weight
-                    if part > 0:
-                        sums[slot] += part
-                        _keep_largest(parts[slot], entries[slot], part, entry - start)
+        _part(shelf, asked, user, slots, sums, parts, entries)
         for i in range(depth):
             if collaborative[user, i] > 0:
                 slots[shelf.model_place[titles[user, i]]] = 0
@@ -190,88 +182,100 @@ def owe(
 
 
 @inlined
+def _part(
+    shelf: Shelf, asked: Asked, user: int, slots: NDArray[np.int32], sums: Floats, parts: Floats, entries: Ints
+) -> None:
+    """For each title with a slot: the sum of what the history gives it, the largest parts of it, and whose they are.
+
+    slots: (m,), 1 + the place in the others, (d,), (d, c) and (d, c).
+    """
+    sums[:], parts[:], entries[:] = 0, 0, 0
+    start, last = asked.starts[user], parts.shape[1] - 1
+    for entry in range(start, asked.starts[user + 1]):
+        row, weight = asked.history[entry], np.float64(asked.weights[entry])
+        for place in range(_place(shelf.starts[row]), _place(shelf.starts[row + 1])):
+            slot = slots[_place(shelf.columns[place])] - 1
+            part = np.float64(shelf.weights[place]) * weight
+            if slot >= 0 and part > 0:
+                sums[slot] += part
+                if part > parts[slot, last]:
+                    _keep_largest(parts[slot], entries[slot], part, entry - start)
+
+
+@inlined
 def _mark(titles: Ints, taken: NDArray[np.bool_]) -> None:
     for title in titles:
         taken[title] = True
 
 
 @inlined
-def _sum_up(shelf: Shelf, asked: Asked, user: int, sums: Scores, touched: NDArray[np.bool_]) -> None:
-    """Add the history's rows of S to `sums`, and note which lines of it are not zero any more."""
+def _sum_up(shelf: Shelf, asked: Asked, user: int, sums: Scores) -> None:
+    """Write the sum of the history's rows of S to `sums`."""
+    sums[:] = 0
     for entry in range(asked.starts[user], asked.starts[user + 1]):
         row, weight = asked.history[entry], asked.weights[entry]
-        for place in range(shelf.starts[row], shelf.starts[row + 1]):
-            column = shelf.columns[place]
-            sums[column] += weight * shelf.weights[place]
-            touched[column // _LINE] = True
+        for place in range(_place(shelf.starts[row]), _place(shelf.starts[row + 1])):
+            sums[_place(shelf.columns[place])] += weight * shelf.weights[place]
 
 
 @inlined
-def _clear(sums: Scores, touched: NDArray[np.bool_]) -> None:
-    for line in range(len(touched)):
-        if touched[line]:
-            sums[line * _LINE : (line + 1) * _LINE] = 0
-            touched[line] = False
+def _spoken_for(shelf: Shelf, sums: Scores, taken: NDArray[np.bool_], tops: NDArray[np.int32], keys: Ints) -> int:
+    """Write the keys of the best untaken titles with sums above zero, at least half as many as there are `tops` or all;
+    how many.
+
+    The titles are dealt out to twice as many hands as titles are wanted. What half of the hands have at best bounds the
+    sum of the last one wanted, unless some of these titles may not be shown: few have to be looked at one by one.
+    """
+    bits = sums.view(np.int32)  # in the order of the sums where these are above zero, and below zero where they are not
+    most = len(tops) // 2
+    tops[:] = 0
+    for start in range(_place(0), _place(len(bits)), _place(len(tops))):
+        for hand in range(_place(len(tops))):
+            tops[hand] = max(tops[hand], bits[start + hand])
+    least = max(np.int32(1), np.partition(tops, len(tops) - most)[len(tops) - most])
+    count = _above(least, shelf, bits, taken, keys)
+    return count if count >= most or least == 1 else _above(np.int32(1), shelf, bits, taken, keys)
 
 
 @inlined
-def _spoken_for(
-    shelf: Shelf, sums: Scores, touched: NDArray[np.bool_], taken: NDArray[np.bool_], most: int
-) -> tuple[Ints, Scores]:
-    """The untaken titles with the largest sums above zero, at most `most`, best first, ties by index; and the sums."""
-    keys = np.empty(max(64, 2 * most), dtype=np.int64)
-    count, least = 0, np.float32(0)  # no title with less can be among the best
-    for line in range(len(touched)):
-        if not touched[line]:
-            continue
-        for column in range(line * _LINE, (line + 1) * _LINE):
-            score = sums[column]
-            if score < least or score <= 0:
-                continue
+def _above(least: np.int32, shelf: Shelf, bits: NDArray[np.int32], taken: NDArray[np.bool_], keys: Ints) -> int:
+    """Write the keys of the untaken titles with such sums: they sort by sum, falling, then by title; how many."""
+    count = 0
+    for column in range(_place(len(bits))):
+        if bits[column] >= least:
             title = shelf.catalogue_place[column]
-            if title < 0 or taken[title]:
-                continue
-            keys[count] = _key(score, title)
-            count += 1
-            if count == len(keys):
-                keys[:most] = np.partition(keys, most - 1)[:most]
-                count, least = most, _score_in(keys[:most].max())
-    best = np.sort(keys[:count])[:most]
+            if title >= 0 and not taken[_place(title)]:
+                keys[count] = (np.int64(_LARGEST - bits[column]) << 32) + title
+                count += 1
+    return count
+
+
+@inlined
+def _in_order(keys: Ints, most: int) -> tuple[Ints, Scores]:
+    """The first `most` titles and their sums."""
+    if len(keys) > most:
+        keys = np.partition(keys, most - 1)[:most]
+    best = np.sort(keys)
     titles, scores = np.empty(len(best), dtype=np.int64), np.empty(len(best), dtype=np.float32)
     for place in range(len(best)):
-        titles[place], scores[place] = best[place] & 0xFFFF_FFFF, _score_in(best[place])
+        titles[place] = best[place] & 0xFFFF_FFFF
+        scores[place] = np.int32(_LARGEST - (best[place] >> 32)).view(np.float32)
     return titles, scores
 
 
 @inlined
-def _spoken_against(shelf: Shelf, sums: Scores, touched: NDArray[np.bool_], taken: NDArray[np.bool_]) -> Ints:
+def _spoken_against(shelf: Shelf, sums: Scores, taken: NDArray[np.bool_]) -> Ints:
     """The untaken titles with sums below zero, the largest first, ties by index."""
     count = 0
-    keys = np.empty(len(taken), dtype=np.int64)
-    for line in range(len(touched)):
-        if not touched[line]:
-            continue
-        for column in range(line * _LINE, (line + 1) * _LINE):
-            if sums[column] < 0:
-                title = shelf.catalogue_place[column]
-                if title >= 0 and not taken[title]:
-                    keys[count] = _key(sums[column], title)
-                    count += 1
-    return np.sort(keys[:count]) & 0xFFFF_FFFF
-
-
-@inlined
-def _key(score: np.float32, title: int) -> int:
-    """A number that sorts by score, falling, then by title, rising. score: not zero."""
-    bits = np.int64(np.float32(score).view(np.int32))
-    falling = 0x7FFF_FFFF - bits if bits >= 0 else 0x8000_0000 + (bits & 0x7FFF_FFFF)
-    return (falling << 32) + title
-
-
-@inlined
-def _score_in(key: int) -> np.float32:
-    """The score, above zero, of a key."""
-    return np.int32(0x7FFF_FFFF - (key >> 32)).view(np.float32)
+    titles, scores = np.empty(len(taken), dtype=np.int64), np.empty(len(taken), dtype=np.float32)
+    for column in range(_place(len(sums))):
+        if sums[column] < 0:
+            title = shelf.catalogue_place[column]
+            if title >= 0 and not taken[_place(title)]:
+                titles[count], scores[count] = title, sums[column]
+                count += 1
+    by_title = np.argsort(titles[:count])
+    return titles[by_title[np.argsort(-scores[by_title], kind="mergesort")]]
 
 
 @inlined
@@ -404,14 +408,12 @@ def _put_in_order(found: Found, user: int, pool: int) -> None:
 
 @inlined
 def _keep_largest(parts: Floats, entries: Ints, part: float, entry: int) -> None:
-    """Insert a part among the largest so far, falling; of equals the first stays ahead."""
-    k = len(parts)
+    """Put a part among the largest so far, falling, in the place of the last; of equals the first stays ahead."""
+    k = len(parts) - 1
     while k > 0 and part > parts[k - 1]:
-        if k < len(parts):
-            parts[k], entries[k] = parts[k - 1], entries[k - 1]
+        parts[k], entries[k] = parts[k - 1], entries[k - 1]
         k -= 1
-    if k < len(parts):
-        parts[k], entries[k] = part, entry
+    parts[k], entries[k] = part, entry
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.arranging import Floats, Scored, arrange, candidates, draw
+from shared.catalogue import Catalogue, Listed, Popularity
 from shared.filters import passing
 from shared.ids import IndexArray, id_array
 from shared.media import Source, Strategy
@@ -30,7 +31,7 @@ from shared.retrieval import Asked, Found, Rule, owe, retrieve
 from shared.snapshot import Snapshot
 from shared.taste import Taste
 
-_BLOCK = 64  # users whose lists are made at once
+_BLOCK = 256  # users whose lists are made at once
 _CODES = (SOURCE_CODE[Source.HYBRID], SOURCE_CODE[Source.CONTENT], SOURCE_CODE[Source.POPULAR])
 _COLUMNS = 5  # of Found, which are those of Scored
 
@@ -80,6 +81,15 @@ def rank_popular(
     found = Found.of(arranged.columns)
     [ranked] = task.ranked_lists([nobody], [Strategy.POPULAR], task.asked([nobody]), found)
     return ranked
+
+
+def warm_up() -> None:
+    """Have the loops compiled, which they are at their first call: no request should wait for that."""
+    nothing = Catalogue.build(Listed.ids_only(id_array(b"")), {}, Popularity.unknown())
+    snapshot, nobody = Snapshot.join(nothing, None), [Taste.of_nobody()]
+    rank(nobody, snapshot, Weights())
+    asked, steps = _Task(snapshot, Weights(), PLAIN, 0).asked(nobody), np.empty((1, 0, CAUSES), dtype=np.uint16)
+    owe(snapshot.shelf, asked, np.empty((1, 0), dtype=np.int64), np.empty((1, 0), dtype=np.uint16), (steps, steps))
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,7 @@ class _Task:
         catalogue, model = self.snapshot.catalogue, self.snapshot.model
         ids = catalogue.index.ids[found.titles]
         scores, content, collaborative = map(_steps, (found.scores, found.content, found.collaborative))
-        explained = collaborative[:, : self.explained]
+        explained = np.ascontiguousarray(collaborative[:, : self.explained])
         owed_to = np.zeros((2, *found.titles.shape, CAUSES), dtype=np.uint16)
         if explained.any():
             owe(self.snapshot.shelf, asked, found.titles, explained, (owed_to[0], owed_to[1]))

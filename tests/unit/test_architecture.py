@@ -58,7 +58,7 @@ shared.tastes                   -> numpy shared.ids shared.interactions shared.m
                                    shared.strengths shared.taste
 shared.filters                  -> numpy shared.catalogue shared.ids shared.options
 shared.scorer                   => __future__ collections.abc dataclasses typing numpy
-                                   shared.arranging shared.filters
+                                   shared.arranging shared.catalogue shared.filters
                                    shared.ids shared.media shared.options shared.ranked_list shared.retrieval
                                    shared.snapshot shared.taste
 shared.arranging                => __future__ dataclasses typing numpy shared.ids shared.media shared.options
