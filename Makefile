@@ -9,7 +9,7 @@ RUN    := $(VENV)/bin/python
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-install: $(VENV)/.installed ## create .venv and install what everything here needs
+install: $(VENV)/.compiled ## create .venv and install what everything here needs
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -17,6 +17,12 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 	@echo "Installing into $(VENV) (about a minute the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-dev.txt
+	@touch $@
+
+# Kept in __pycache__; without this, the first to start would do it.
+$(VENV)/.compiled: $(VENV)/.installed shared/retrieval.py
+	@echo "Compiling the scorer's loops (half a minute) ..."
+	@$(RUN) -c 'from shared.scorer import warm_up; warm_up()'
 	@touch $@
 
 demo: install ## run the whole service on real data (Ctrl-C stops it)

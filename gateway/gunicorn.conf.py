@@ -14,6 +14,7 @@ from gunicorn.workers import gthread
 from gateway import refusals
 from gateway.slow_clients import PatientConnection
 from shared.errors import ConfigurationError
+from shared.scorer import warm_up
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
@@ -42,6 +43,11 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # There are no settings for these.
 util.write_error = refusals.write
 gthread.TConn = partial(PatientConnection, _settings.client_seconds)
+
+
+def on_starting(_server: object) -> None:
+    """In the parent, and once: its processes inherit what is compiled."""
+    warm_up()
 
 
 def worker_exit(_server: object, worker: Any) -> None:

@@ -1,7 +1,7 @@
 """The scorer's loops, compiled: which titles a user gets, how they score, and what of the history they are owed to.
 
-What they come to is said in shared/scorer.py and shared/contributions.py. Each sum runs in the order of the history, in
-float32 as the model's weights are, so one user alone and in a batch gets the same bits.
+What they come to is said in shared/scorer.py. Each sum runs in the order of the history, in float32 as the model's
+weights are, so one user alone and in a batch gets the same bits. Compiling takes seconds: what sorts, sorts int64.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def retrieve(shelf: Shelf, closed: NDArray[np.bool_], asked: Asked, rule: Rule, 
         _mark(hidden, taken)
         _sum_up(shelf, asked, user, sums)
         neighbours, best = _in_order(keys[: _spoken_for(shelf, sums, taken, tops, keys)], depth)
-        against = _spoken_against(shelf, sums, taken) if len(neighbours) < depth else nothing
+        against = nothing
+        if len(neighbours) < depth:
+            against, _ = _in_order(keys[: _spoken_against(shelf, sums, taken, keys)], models)  # all: none is popular
 
         has_content = mask.any()
         new = _new(shelf, mask, taken, rule.new) if has_content and len(neighbours) else nothing
@@ -232,7 +234,7 @@ def _spoken_for(shelf: Shelf, sums: Scores, taken: NDArray[np.bool_], tops: NDAr
     for start in range(_place(0), _place(len(bits)), _place(len(tops))):
         for hand in range(_place(len(tops))):
             tops[hand] = max(tops[hand], bits[start + hand])
-    least = max(np.int32(1), np.partition(tops, len(tops) - most)[len(tops) - most])
+    least = max(np.int32(1), np.int32(np.sort(tops.astype(np.int64))[len(tops) - most]))
     count = _above(least, shelf, bits, taken, keys)
     return count if count >= most or least == 1 else _above(np.int32(1), shelf, bits, taken, keys)
 
@@ -251,31 +253,28 @@ def _above(least: np.int32, shelf: Shelf, bits: NDArray[np.int32], taken: NDArra
 
 
 @inlined
+def _spoken_against(shelf: Shelf, sums: Scores, taken: NDArray[np.bool_], keys: Ints) -> int:
+    """Write the keys of the untaken titles with sums below zero: they sort by sum, falling, then by title; how many."""
+    bits = sums.view(np.int32)  # rising where these sums fall
+    count = 0
+    for column in range(_place(len(sums))):
+        if sums[column] < 0:
+            title = shelf.catalogue_place[column]
+            if title >= 0 and not taken[_place(title)]:
+                keys[count] = (np.int64(bits[column]) << 32) + title
+                count += 1
+    return count
+
+
+@inlined
 def _in_order(keys: Ints, most: int) -> tuple[Ints, Scores]:
-    """The first `most` titles and their sums."""
-    if len(keys) > most:
-        keys = np.partition(keys, most - 1)[:most]
-    best = np.sort(keys)
+    """The first `most` titles and their sums, if these are above zero."""
+    best = np.sort(keys)[:most]
     titles, scores = np.empty(len(best), dtype=np.int64), np.empty(len(best), dtype=np.float32)
     for place in range(len(best)):
         titles[place] = best[place] & 0xFFFF_FFFF
         scores[place] = np.int32(_LARGEST - (best[place] >> 32)).view(np.float32)
     return titles, scores
-
-
-@inlined
-def _spoken_against(shelf: Shelf, sums: Scores, taken: NDArray[np.bool_]) -> Ints:
-    """The untaken titles with sums below zero, the largest first, ties by index."""
-    count = 0
-    titles, scores = np.empty(len(taken), dtype=np.int64), np.empty(len(taken), dtype=np.float32)
-    for column in range(_place(len(sums))):
-        if sums[column] < 0:
-            title = shelf.catalogue_place[column]
-            if title >= 0 and not taken[_place(title)]:
-                titles[count], scores[count] = title, sums[column]
-                count += 1
-    by_title = np.argsort(titles[:count])
-    return titles[by_title[np.argsort(-scores[by_title], kind="mergesort")]]
 
 
 @inlined
@@ -396,14 +395,26 @@ def _score(shelf: Shelf, asked: Asked, rule: Rule, found: Found, user: int) -> N
 def _put_in_order(found: Found, user: int, pool: int) -> None:
     """The first `pool` titles by score, equals as they came. Behind them the order is not the hybrid's: a score is held
     down to the one before it."""
-    order = np.argsort(-found.scores[user, :pool], kind="mergesort")
-    found.titles[user, :pool] = found.titles[user, :pool][order]
-    found.scores[user, :pool] = found.scores[user, :pool][order]
-    found.content[user, :pool] = found.content[user, :pool][order]
-    found.collaborative[user, :pool] = found.collaborative[user, :pool][order]
-    found.sources[user, :pool] = found.sources[user, :pool][order]
+    scores = found.scores[user]
+    for i in range(1, pool):
+        k = i
+        while k > 0 and scores[k - 1] < scores[k]:
+            _swap(found, user, k)
+            k -= 1
     for i in range(1, found.lengths[user]):
         found.scores[user, i] = min(found.scores[user, i], found.scores[user, i - 1])
+
+
+@inlined
+def _swap(found: Found, user: int, k: int) -> None:
+    """A title of a list with the one before it."""
+    titles, sources, scores = found.titles[user], found.sources[user], found.scores[user]
+    content, collaborative = found.content[user], found.collaborative[user]
+    titles[k - 1], titles[k] = titles[k], titles[k - 1]
+    sources[k - 1], sources[k] = sources[k], sources[k - 1]
+    scores[k - 1], scores[k] = scores[k], scores[k - 1]
+    content[k - 1], content[k] = content[k], content[k - 1]
+    collaborative[k - 1], collaborative[k] = collaborative[k], collaborative[k - 1]
 
 
 @inlined

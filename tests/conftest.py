@@ -144,10 +144,12 @@ def service(
 
 
 def _wait_until_ready(client: Client, logs: Path) -> None:
+    reason: object = None
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            if client.get("/health/ready").body["status"] == "ready":
+            reason = client.get("/health/ready").body
+            if reason["status"] == "ready":
                 return
         except Exception as error:  # not up yet: say why only when the time is over
             reason = error

@@ -113,7 +113,7 @@ shared.health                   -> shared.databases shared.errors shared.parts
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
 gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.refusals gateway.slow_clients shared.errors
-                                   shared.settings shared.telemetry
+                                   shared.scorer shared.settings shared.telemetry
 gateway.slow_clients            -> gunicorn.*
 gateway.refusals                -> gunicorn orjson gateway.errors gateway.rendering gateway.request_ids
                                    shared.documents
@@ -135,8 +135,8 @@ gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gate
                                    shared.job_states shared.jobs shared.parsing shared.recommender
 
 worker                          ->
-worker.app                      -> celery shared.broker shared.errors shared.parts shared.settings
-                                   shared.telemetry worker.*
+worker.app                      -> celery shared.broker shared.errors shared.parts shared.scorer
+                                   shared.settings shared.telemetry worker.*
 worker.tasks                    -> celery orjson pydantic shared.contracts shared.errors shared.job_states
                                    shared.parsing shared.parts worker.guard.dead_letters worker.training.*
 worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts
