@@ -7,6 +7,7 @@ import logging
 from flask import Flask
 
 from gateway import compression, cors, errors, request_ids
+from gateway.recent_pages import RecentPages
 from gateway.routes import documentation, jobs, operations, problems, recommendations, titles
 from shared import broker, health
 from shared.parts import Parts
@@ -37,15 +38,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     compression.register(app)
     cors.register(app, entries(settings.cors_origins))
     errors.register(app)
+    recent = RecentPages(settings.reuse_seconds)
     kinds = [
         recommendations.routes(
             parts.recommender,
             parts.discovery,
             parts.jobs,
+            recent,
             users_at_once=settings.batch_sync_users,
             users_per_job=settings.job_users,
         ),
-        titles.routes(parts.discovery),
+        titles.routes(parts.discovery, recent),
         jobs.routes(parts.jobs, parts.results),
         problems.routes(),
         operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL),

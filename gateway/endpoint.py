@@ -11,6 +11,7 @@ from typing import Any, Final
 from flask import Blueprint, Request, Response, request
 
 from gateway import query, rendering
+from gateway.recent_pages import Page, RecentPages
 from shared import parsing
 from shared.contracts import NoQuery
 from shared.errors import ServiceError
@@ -32,6 +33,7 @@ PATH_EXAMPLES: Final = {
     "name": "job-not-found",
 }
 
+View = Callable[..., Response | Mapping[str, Any]]
 Parse = Callable[..., Any]  # (contract, data) -> an instance of the contract, or InvalidRequest
 
 
@@ -89,6 +91,7 @@ class Endpoint:
     cache: str
     examples: Mapping[str, Example]
     parse: Parse
+    recent: RecentPages | None  # where what is cached is kept as it is sent
 
     def asks_in(self, method: str) -> str | None:
         """Where a request says what it asks: in its query or its body. None: there is nothing to say."""
@@ -115,22 +118,32 @@ class Endpoint:
         parsing.parse(NoQuery, query.values(NoQuery, request))
         return [*found, self.parse(self.asks, rendering.body(request))] if place == "body" else found
 
-    def render(self, request: Request, given: Response | Mapping[str, Any]) -> Response:
-        """What a view gave as an answer: a document with its ETag, or 304 when the caller has it."""
-        response = given if isinstance(given, Response) else rendering.json_response(given)
-        response.headers.setdefault("Cache-Control", self.cache)
+    def answer(self, request: Request, view: View, segments: Mapping[str, str]) -> Response:
+        """What the view gives for the request, or gave a moment ago. Raises what `read` and the view raise."""
+        recent = self.recent if request.method == "GET" else None
+        if recent is not None and (page := recent.find(request)) is not None:
+            return self._page(request, page)
+        given = view(*self.read(request, segments))
+        if isinstance(given, Response) or not self.is_kept or request.method == "POST":
+            response = given if isinstance(given, Response) else rendering.json_response(given)
+            response.headers.setdefault("Cache-Control", self.cache)
+            if self.negotiates:
+                response.vary.add("Accept")
+            return response
+        page = Page(rendering.json(given), rendering.fingerprint(given))
+        if recent is not None and given["cached"] and not given["degraded"]:
+            recent.keep(request, page)
+        return self._page(request, page)
+
+    def _page(self, request: Request, page: Page) -> Response:
+        """A document with its ETag, or 304 when the caller has it."""
+        known = request.if_none_match.contains_weak(page.tag) if "If-None-Match" in request.headers else False
+        response = Response(b"" if known else page.body, 304 if known else 200, content_type=rendering.JSON)
+        response.headers["Cache-Control"] = self.cache
+        response.headers["ETag"] = f'W/"{page.tag}"'
         if self.negotiates:
             response.vary.add("Accept")
-        if self.is_kept and not isinstance(given, Response) and request.method in ("GET", "HEAD"):
-            tag = rendering.fingerprint(given)
-            response.set_etag(tag, weak=True)
-            if request.if_none_match.contains_weak(tag):
-                response.status_code = 304
-                response.set_data(b"")
         return response
-
-
-View = Callable[..., Response | Mapping[str, Any]]
 
 
 class Endpoints(Blueprint):
@@ -154,11 +167,13 @@ class Endpoints(Blueprint):
         cache: str = NO_STORE,
         examples: Mapping[str, Example] | None = None,
         parse: Parse = parsing.parse,
+        recent: RecentPages | None = None,
     ) -> Callable[[View], View]:
         """Declare the decorated function's address; its docstring is the documentation.
 
         The function gets the contracts of `path` and of `asks`, as far as there are any. It returns a document, or a
-        response where there is more to say. `parse` may hold the contract to the service's settings.
+        response where there is more to say. `parse` may hold the contract to the service's settings. `recent` keeps
+        pages that say `cached` for whoever asks the same within moments.
         """
 
         def declare(view: View) -> View:
@@ -176,11 +191,12 @@ class Endpoints(Blueprint):
                 cache,
                 examples or {},
                 parse,
+                recent,
             )
 
             @wraps(view)
             def answer(**segments: str) -> Response:
-                return endpoint.render(request, view(*endpoint.read(request, segments)))
+                return endpoint.answer(request, view, segments)
 
             self.declared.append(endpoint)
             self.add_url_rule(rule, view.__name__, answer, methods=methods)

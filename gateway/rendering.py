@@ -19,9 +19,14 @@ NDJSON = "application/x-ndjson"
 PROBLEM = "application/problem+json"
 
 
+def json(document: Any) -> bytes:
+    """A document as it is sent."""
+    return orjson.dumps(document)
+
+
 def json_response(document: Any, status: int = 200, media_type: str = JSON) -> Response:
     """A document as an answer."""
-    return Response(orjson.dumps(document), status=status, content_type=media_type)
+    return Response(json(document), status=status, content_type=media_type)
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:

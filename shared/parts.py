@@ -87,6 +87,7 @@ class Parts:
     redis: RedisStore
     models: ModelStore
     refresher: Refresher
+    titles: Titles
     recommender: Recommender
     discovery: Discovery
     ledger: Ledger
@@ -118,7 +119,8 @@ class Parts:
             ),
             popularity_half_life_days=settings.popularity_half_life_days,
         )
-        pages = Pages(Titles(catalog, redis))
+        titles = Titles(catalog, redis, reuse_seconds=settings.reuse_seconds)
+        pages = Pages(titles)
         lists = Lists(
             ListCache(redis, life_seconds=settings.cache_seconds),
             Pins(redis, life_seconds=settings.cursor_seconds),
@@ -174,6 +176,7 @@ class Parts:
             redis=redis,
             models=models,
             refresher=refresher,
+            titles=titles,
             recommender=recommender,
             discovery=discovery,
             ledger=ledger,
@@ -214,6 +217,7 @@ class Parts:
     def close(self) -> None:
         """Stop the background and close every connection."""
         self.refresher.stop()
+        self.titles.close()
         for database in self.databases.all():
             database.close()
         self.redis.close()

@@ -1,35 +1,51 @@
-"""Titles as callers see them: read from catalog_db each time, with what was last seen of them kept in Redis for while
-that database is down.
+"""Titles as callers see them: read from catalog_db, remembered for a moment, and kept in Redis for while that database
+is down.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Set
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import orjson
+from cachetools import LRUCache
 
 from shared.errors import CacheUnavailable, DatabaseUnavailable
 from shared.media import Title
 from shared.redis_store import RedisStore
 from shared.repositories.catalog import CatalogRepository
+from shared.write_behind import WriteBehind
 
 _PREFIX: Final = b"title:1:"  # 1: the format of the value
 _LIFE_SECONDS: Final = 3600
 _REWRITE_SECONDS: Final = 60.0  # a Redis that has lost its memory knows the titles again after this
-_MOST_NOTED: Final = 50_000  # titles per process whose writing is noted; about 10 MB
+_MOST_SEEN: Final = 20_000  # titles that a process remembers; about 20 MB
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A title as this process last read it. Times by the monotonic clock."""
+
+    title: Title
+    read_at: float
+    kept_at: float  # when it was last written to Redis
 
 
 class Titles:
     """Looks titles up. Safe to share between threads."""
 
-    def __init__(self, catalog: CatalogRepository, store: RedisStore) -> None:
+    def __init__(self, catalog: CatalogRepository, store: RedisStore, *, reuse_seconds: float) -> None:
+        """reuse_seconds: for how long what was read of a title is taken to be so."""
         self._catalog = catalog
         self._store = store
-        self._noted: OrderedDict[UUID, float] = OrderedDict()  # when this process last wrote a title to Redis
+        self._reuse = reuse_seconds
+        self._seen: LRUCache[UUID, _Seen] = LRUCache(_MOST_SEEN)
+        self._lock = threading.Lock()
+        self._writes = WriteBehind(store, life_seconds=_LIFE_SECONDS)
 
     def find(
         self, ids: Set[UUID], *, besides: Set[UUID] = frozenset(), bulk: bool = False
@@ -39,47 +55,59 @@ class Titles:
 
         Raises DatabaseUnavailable when catalog_db is down and not all of `ids` were seen lately.
         """
+        wanted = ids | besides
+        found = self._remembered(wanted, self._reuse)
+        missing = wanted - found.keys()
         try:
-            titles = self._catalog.titles(ids | besides, bulk=bulk)
+            read = self._catalog.titles(missing, bulk=bulk)
         except DatabaseUnavailable:
-            kept = self._recall(ids | besides)
-            if not kept.keys() >= ids:
+            found |= self._last_seen(missing)
+            if not found.keys() >= ids:
                 raise
-            return kept, True
-        self._keep(titles.values())
-        return titles, False
+            return found, True
+        self._remember(missing, read.values())
+        return found | read, False
 
-    def _keep(self, titles: Iterable[Title]) -> None:
-        """Write to Redis what this process has not written there for a while."""
-        due = time.monotonic() - _REWRITE_SECONDS
-        values = {
-            _PREFIX + title.media_id.bytes: orjson.dumps(title)
-            for title in titles
-            if self._noted.get(title.media_id, due) <= due
-        }
-        if not values:
-            return
-        try:
-            self._store.set_many(values, seconds=_LIFE_SECONDS)
-        except CacheUnavailable:
-            return
-        now = time.monotonic()
-        for key in values:
-            self._noted[UUID(bytes=key[len(_PREFIX) :])] = now
-        while len(self._noted) > _MOST_NOTED:
-            self._noted.popitem(last=False)
+    def close(self) -> None:
+        """Write to Redis what waits for that."""
+        self._writes.close()
 
-    def _recall(self, ids: Collection[UUID]) -> dict[UUID, Title]:
+    def _remembered(self, ids: Collection[UUID], seconds: float) -> dict[UUID, Title]:
+        """Those of the titles that were read within so many seconds."""
+        since = time.monotonic() - seconds
+        with self._lock:
+            seen = {media_id: self._seen.get(media_id) for media_id in ids}
+        return {media_id: one.title for media_id, one in seen.items() if one is not None and one.read_at > since}
+
+    def _remember(self, asked: Iterable[UUID], titles: Iterable[Title]) -> None:
+        """Remember what was just read of the titles asked for: those that are not among it are gone. What Redis has not
+        been told for a while is written there."""
+        now, values = time.monotonic(), {}
+        with self._lock:
+            before = {media_id: self._seen.pop(media_id, None) for media_id in asked}
+            for title in titles:
+                last = before.get(title.media_id)
+                kept_at = last.kept_at if last else float("-inf")
+                if now - kept_at >= _REWRITE_SECONDS:
+                    values[_PREFIX + title.media_id.bytes] = orjson.dumps(title)
+                    kept_at = now
+                self._seen[title.media_id] = _Seen(title, now, kept_at)
+        self._writes.put(values)
+
+    def _last_seen(self, ids: Set[UUID]) -> dict[UUID, Title]:
+        """What this process remembers, or Redis keeps."""
+        found = self._remembered(ids, _LIFE_SECONDS)
+        missing = list(ids - found.keys())
         try:
-            values = self._store.get_many([_PREFIX + media_id.bytes for media_id in ids])
+            values = self._store.get_many([_PREFIX + media_id.bytes for media_id in missing])
         except CacheUnavailable:
-            return {}
-        found = ((media_id, _title(value)) for media_id, value in zip(ids, values, strict=True) if value is not None)
-        return {media_id: title for media_id, title in found if title is not None}
+            return found
+        kept = ((media_id, _title(value)) for media_id, value in zip(missing, values, strict=True) if value is not None)
+        return found | {media_id: title for media_id, title in kept if title is not None}
 
 
 def _title(value: bytes) -> Title | None:
-    """What `_keep` wrote; None for anything else."""
+    """What `_remember` wrote; None for anything else."""
     try:
         fields = orjson.loads(value)
         return Title(**fields | {"media_id": UUID(fields["media_id"]), "genres": tuple(fields["genres"])})

@@ -123,6 +123,7 @@ def service(
         web_concurrency=2,
         web_bind=f"127.0.0.1:{port}",
         client_seconds=1,
+        reuse_seconds=2,
         callback_hosts=NO_RECEIVER,
         callback_secret=SECRET,
     )

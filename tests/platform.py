@@ -192,7 +192,8 @@ class Platform:
     # The service on top.
 
     def settings(self, **changes: Any) -> Settings:
-        """The service's settings for this platform. A short pause after failures keeps tests short."""
+        """The service's settings for this platform. A short pause after failures keeps tests short; what
+        has changed shows at once."""
         defaults = {f"{name}_url": url for name, url in self.urls.items()} | {
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
@@ -201,6 +202,7 @@ class Platform:
             "training_budget_seconds": 0,
             "retry_pause_seconds": 0.2,
             "model_check_seconds": 0.1,
+            "reuse_seconds": 0,
         }
         return Settings(**(defaults | changes))
 

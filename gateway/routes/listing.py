@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from flask import Request
-
 from gateway.endpoint import Link, RequestHeader
 from shared import errors
 
@@ -15,11 +13,6 @@ OF_A_LIST: Final = (*NOTHING_ANSWERS, errors.CursorExpired)
 FRESH: Final = RequestHeader(
     "Cache-Control", "`no-cache`: make the list anew, and keep it for the next", {"type": "string"}
 )
-
-
-def wants_fresh(request: Request) -> bool:
-    """Whether the caller wants no list that was made before."""
-    return "no-cache" in request.headers.get("Cache-Control", "").lower()  # directives have no case
 
 
 def next_page(operation: str, **path: str) -> Mapping[str, Link]:

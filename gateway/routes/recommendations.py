@@ -13,8 +13,9 @@ from werkzeug.routing import BaseConverter
 
 from gateway import rendering
 from gateway.endpoint import EXAMPLE_TITLE, EXAMPLE_USERS, PRIVATE, Answer, Endpoints, Example, RequestHeader
+from gateway.recent_pages import RecentPages, wants_fresh
 from gateway.routes.jobs import ACCEPTED, accepted
-from gateway.routes.listing import FRESH, NOTHING_ANSWERS, OF_A_LIST, next_page, wants_fresh
+from gateway.routes.listing import FRESH, NOTHING_ANSWERS, OF_A_LIST, next_page
 from shared import errors
 from shared.answers import page_document, user_document
 from shared.contracts import BatchRequest, PreviewRequest, UserPageRequest, UserPath, parse_batch
@@ -45,7 +46,13 @@ _IDEMPOTENCY_KEY: Final = RequestHeader(
 
 
 def routes(
-    recommender: Recommender, discovery: Discovery, jobs: Jobs, *, users_at_once: int, users_per_job: int
+    recommender: Recommender,
+    discovery: Discovery,
+    jobs: Jobs,
+    recent: RecentPages,
+    *,
+    users_at_once: int,
+    users_per_job: int,
 ) -> Endpoints:
     """The routes below /api/recommendations."""
     api = Endpoints("recommendations", "Recommendations", "/api/recommendations")
@@ -64,6 +71,7 @@ def routes(
         problems=OF_A_LIST,
         headers=(FRESH,),
         cache=PRIVATE,
+        recent=recent,
         examples={
             "the best two": Example({"limit": 2}),
             "the next two": Example({"limit": 2, "offset": 2}),

@@ -9,7 +9,8 @@ from flask import request
 
 from gateway import rendering
 from gateway.endpoint import BRIEFLY, Answer, Endpoints, Example
-from gateway.routes.listing import FRESH, OF_A_LIST, next_page, wants_fresh
+from gateway.recent_pages import RecentPages, wants_fresh
+from gateway.routes.listing import FRESH, OF_A_LIST, next_page
 from shared import errors
 from shared.answers import page_document, similar_document
 from shared.contracts import PopularRequest, SimilarRequest, TitlePath
@@ -17,7 +18,7 @@ from shared.discovery import Discovery
 from shared.documents import ListDocument, SimilarDocument
 
 
-def routes(discovery: Discovery) -> Endpoints:
+def routes(discovery: Discovery, recent: RecentPages) -> Endpoints:
     """The routes below /api/titles."""
     api = Endpoints("titles", "Titles", "/api/titles")
 
@@ -35,6 +36,7 @@ def routes(discovery: Discovery) -> Endpoints:
         problems=(*OF_A_LIST, errors.TitleNotFound),
         headers=(FRESH,),
         cache=BRIEFLY,
+        recent=recent,
         examples={
             "more like this": Example({"limit": 2}),
             "comedies like this": Example({"genres_all": ["Comedy"], "limit": 2}),
@@ -60,6 +62,7 @@ def routes(discovery: Discovery) -> Endpoints:
         problems=OF_A_LIST,
         headers=(FRESH,),
         cache=BRIEFLY,
+        recent=recent,
         examples={
             "the most popular": Example({"limit": 2}),
             "films of the eighties": Example({"media_type": ["MOVIE"], "year_from": 1980, "year_to": 1989, "limit": 2}),

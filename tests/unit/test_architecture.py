@@ -87,7 +87,9 @@ shared.refresher                -> shared.availability shared.catalogue shared.e
 
 shared.trends                   -> numpy shared.catalogue shared.errors shared.ids shared.redis_store
                                    shared.repositories.engagement
-shared.titles                   -> orjson shared.errors shared.media shared.redis_store shared.repositories.catalog
+shared.titles                   -> cachetools orjson shared.errors shared.media shared.redis_store
+                                   shared.repositories.catalog shared.write_behind
+shared.write_behind             -> shared.errors shared.redis_store
 shared.reasons                  -> shared.ids shared.list_name shared.media shared.ranked_list
 shared.pages                    -> shared.ids shared.list_name shared.media shared.ranked_list shared.reasons
                                    shared.titles
@@ -123,13 +125,15 @@ gateway.errors                  -> flask werkzeug gateway.rendering shared.answe
 gateway.request_ids             -> flask shared.telemetry
 gateway.compression             -> flask gateway.rendering
 gateway.cors                    -> flask flask_cors gateway.request_ids
-gateway.endpoint                -> flask gateway.query gateway.rendering shared.contracts
+gateway.recent_pages            -> flask cachetools
+gateway.endpoint                -> flask gateway.query gateway.recent_pages gateway.rendering shared.contracts
                                    shared.errors shared.parsing
 gateway.schemas                 -> pydantic shared.json_schema
 gateway.openapi                 -> gateway.endpoint gateway.errors gateway.rendering gateway.request_ids
                                    gateway.schemas shared shared.documents shared.errors
 gateway.routes.documentation    -> flask flask_swagger_ui gateway.endpoint gateway.openapi gateway.rendering
-gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gateway.errors gateway.rendering
+gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gateway.errors gateway.recent_pages
+                                   gateway.rendering
                                    gateway.routes.* shared shared.answers shared.contracts shared.discovery
                                    shared.documents shared.errors shared.health shared.job_results
                                    shared.job_states shared.jobs shared.parsing shared.recommender
