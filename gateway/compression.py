@@ -22,9 +22,14 @@ def register(app: Flask) -> None:
 
 
 def _compress(response: Response) -> Response:
-    if response.mimetype not in _TYPES:
+    if response.headers.get("Content-Type", "").partition(";")[0] not in _TYPES:
         return response
-    response.vary.add("Accept-Encoding")
+    if "Vary" in response.headers:
+        response.vary.add("Accept-Encoding")
+    else:
+        response.headers["Vary"] = "Accept-Encoding"
+    if "HTTP_ACCEPT_ENCODING" not in request.environ:
+        return response
     whole = response.status_code not in (204, 206, 304) and "Content-Encoding" not in response.headers
     if not whole or request.accept_encodings.best_match(["gzip", "identity"]) != "gzip":
         return response

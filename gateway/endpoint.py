@@ -137,10 +137,11 @@ class Endpoint:
 
     def _page(self, request: Request, page: Page) -> Response:
         """A document with its ETag, or 304 when the caller has it."""
-        known = request.if_none_match.contains_weak(page.tag) if "If-None-Match" in request.headers else False
-        response = Response(b"" if known else page.body, 304 if known else 200, content_type=rendering.JSON)
-        response.headers["Cache-Control"] = self.cache
-        response.headers["ETag"] = f'W/"{page.tag}"'
+        headers = {"Content-Type": rendering.JSON, "Cache-Control": self.cache, "ETag": f'W/"{page.tag}"'}
+        if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(page.tag):
+            response = Response(b"", 304, headers)
+        else:
+            response = Response(page.body, 200, headers)
         if self.negotiates:
             response.vary.add("Accept")
         return response

@@ -3,6 +3,7 @@
 Start with: gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"
 """
 
+import gc
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from gunicorn import util
 from gunicorn.workers import gthread
 
+import gateway.app  # noqa: F401 - in the parent, whose processes then share it
 from gateway import refusals
 from gateway.slow_clients import PatientConnection
 from shared.errors import ConfigurationError
@@ -46,8 +48,10 @@ gthread.TConn = partial(PatientConnection, _settings.client_seconds)
 
 
 def on_starting(_server: object) -> None:
-    """In the parent, and once: its processes inherit what is compiled."""
+    """In the parent, and once: its processes share the memory of what is imported and compiled. Nothing connects."""
     warm_up()
+    gc.collect()
+    gc.freeze()  # or each process's first collection would write to, and so copy, all of it
 
 
 def worker_exit(_server: object, worker: Any) -> None:

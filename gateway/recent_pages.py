@@ -46,4 +46,4 @@ class RecentPages:
 
 def wants_fresh(request: Request) -> bool:
     """Whether the caller wants no list that was made before."""
-    return "no-cache" in request.headers.get("Cache-Control", "").lower()  # directives have no case
+    return "no-cache" in request.environ.get("HTTP_CACHE_CONTROL", "").lower()  # directives have no case

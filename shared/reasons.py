@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import numpy as np
+
 from shared.ids import to_uuids
 from shared.list_name import ListKind, ListName
 from shared.media import Cause, Kind, Reason, Source, Title, name_key
@@ -22,26 +24,32 @@ _OF_SOURCE = {
 
 def mentioned(ranked: RankedList) -> set[UUID]:
     """The titles of the history that these titles are owed to."""
-    places = sorted({place - 1 for place in ranked.causes.places.ravel().tolist() if place})
-    return set(to_uuids(ranked.causes.history[places]))
+    return set(_mentioned(ranked)[1])
+
+
+def _mentioned(ranked: RankedList) -> tuple[list[int], list[UUID]]:
+    """The places of these in the history, from 1 on, and their ids."""
+    places = sorted(set(ranked.causes.places.ravel().tolist()) - {0})
+    return places, to_uuids(ranked.causes.history[np.array(places, dtype=np.int64) - 1])
 
 
 def reasons(name: ListName, ranked: RankedList, titles: Mapping[UUID, Title]) -> list[Reason]:
     """A reason for each title of a list. titles: those listed and those mentioned; of one that is missing nothing is
     said, and its share is the rest's."""
-    history = to_uuids(ranked.causes.history)
+    known = {
+        place: (titles[media_id], Kind(ranked.causes.kinds[place - 1]))
+        for place, media_id in zip(*_mentioned(ranked), strict=True)
+        if media_id in titles
+    }
     found = []
+    places, shares = ranked.causes.places.tolist(), ranked.causes.shares.tolist()
     for place, media_id in enumerate(to_uuids(ranked.titles)):
-        named = zip(ranked.causes.places[place].tolist(), ranked.causes.shares[place].tolist(), strict=True)
-        causes = [
-            (history[cause - 1], Kind(ranked.causes.kinds[cause - 1]), share)
-            for cause, share in named
-            if cause and history[cause - 1] in titles
-        ]
+        named = zip(places[place], shares[place], strict=True)
+        causes = [(*known[cause], share) for cause, share in named if cause in known]
         genres = titles[media_id].genres if media_id in titles else ()
         matching = tuple(genre for genre in genres if name_key(genre) in ranked.genres)
         rest = int(ranked.collaborative[place]) - sum(share for _, _, share in causes)
-        shown = tuple(Cause(cause, titles[cause].title, kind, share / STEPS) for cause, kind, share in causes)
+        shown = tuple(Cause(title.media_id, title.title, kind, share / STEPS) for title, kind, share in causes)
         text = _text(name, ranked.source(place), shown, matching)
         found.append(Reason(text, matching, shown, rest / STEPS))
     return found

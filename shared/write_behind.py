@@ -11,6 +11,7 @@ from shared.redis_store import RedisStore
 
 _MOST_WAITING: Final = 5000  # values; what comes on top is dropped
 _AT_ONCE: Final = 200  # of them in an exchange: Redis answers others meanwhile
+_GATHER_SECONDS: Final = 0.1  # before an exchange: many values in one cost a fraction
 _STOP_SECONDS: Final = 2.0
 
 
@@ -55,6 +56,7 @@ class WriteBehind:
         """The values that have waited longest; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopped)
+            self._changed.wait_for(lambda: len(self._waiting) >= _AT_ONCE or self._stopped, timeout=_GATHER_SECONDS)
             batch = dict(list(self._waiting.items())[:_AT_ONCE])
             for key in batch:
                 del self._waiting[key]

@@ -32,6 +32,12 @@ def kept(platform: Platform) -> list[bytes]:
         return sorted(client.scan_iter("list:*"))
 
 
+def remembered(platform: Platform) -> list[bytes]:
+    """The keys of titles."""
+    with store(platform) as client:
+        return sorted(client.scan_iter("title:*"))
+
+
 def fill(platform: Platform, titles: int, users: int, likes: int, *, seed: int = 1) -> list[UUID]:
     """Titles with two genres each, and users who like some of them, the first ones more often."""
     chance = random.Random(seed)
@@ -312,8 +318,9 @@ def test_no_corruption_of_a_value_fails_a_request(platform: Platform, user: UUID
 
 @pytest.mark.parametrize("value", [b"", b"garbage", b"[]", b"{}", b'{"media_id": 7, "genres": 7}'])
 def test_a_corrupted_memory_of_a_title_is_no_memory(platform: Platform, user: UUID, value: bytes) -> None:
-    gateway = platform.gateway()
-    gateway.page(user)
+    platform.gateway().page(user)
+    wait_for(lambda: len(remembered(platform)) >= 10, seconds=BOUND)
+    gateway = platform.gateway()  # another process, say: it has seen no title itself
     with store(platform) as client:
         for key in client.scan_iter("title:*"):
             client.set(key, value)

@@ -39,10 +39,7 @@ def test_a_title_that_was_not_seen_lately_makes_it_503(fragile: Platform) -> Non
     fragile.title("Heat", "Crime")
     user = fragile.user("Crime")
     gateway = fragile.gateway()
-    gateway.page(user)
     fragile.postgres.stop()
-    with redis.Redis.from_url(fragile.redis_url) as store:
-        store.delete(*store.scan_iter("title:*"))
 
     answer = gateway.client.get(f"/api/recommendations/{user}")
 
@@ -56,12 +53,13 @@ def test_a_title_that_only_a_reason_speaks_of_and_that_was_not_seen_lately_is_le
     user = fragile.user("Crime")
     fragile.like(user, heat)
     fragile.train()
-    gateway = fragile.gateway()
-    [before] = gateway.page(user)["recommendations"]
+    [before] = fragile.gateway().page(user)["recommendations"]
     assert before["reason"]["text"] == "Because you liked Heat"
-    fragile.postgres.stop()
+    gateway = fragile.gateway()  # another process: it has seen neither
     with redis.Redis.from_url(fragile.redis_url) as store:
-        assert store.delete(b"title:1:" + heat.bytes)
+        wait_for(lambda: store.exists(*(b"title:1:" + title.bytes for title in (heat, ronin))) == 2)
+        store.delete(b"title:1:" + heat.bytes)
+    fragile.postgres.stop()
 
     [now] = gateway.page(user, fresh=False)["recommendations"]
 
@@ -85,9 +83,22 @@ def test_it_goes_on_by_itself_when_the_database_is_back(fragile: Platform) -> No
     assert gateway.titles(user) == ["Heat (restored)"]
 
 
+def test_another_process_serves_the_titles_that_this_one_saw(fragile: Platform) -> None:
+    heat = fragile.title("Heat", "Crime", description="about thieves")
+    user = fragile.user("Crime")
+    before = fragile.gateway().page(user)
+    gateway = fragile.gateway()
+    with redis.Redis.from_url(fragile.redis_url) as store:
+        wait_for(lambda: bool(store.exists(b"title:1:" + heat.bytes)))
+    fragile.postgres.stop()
+
+    assert gateway.page(user, fresh=False) == before | {"cached": True, "degraded": True}
+
+
 def test_what_is_kept_of_titles_has_a_life(platform: Platform) -> None:
     platform.title("Heat", "Crime")
     platform.gateway().page(uuid4())
     with redis.Redis.from_url(platform.redis_url) as store:
+        wait_for(lambda: len(list(store.scan_iter("title:*"))) == 1)
         [key] = store.scan_iter("title:*")
         assert 0 < store.ttl(key) <= 3600

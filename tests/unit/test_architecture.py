@@ -90,7 +90,7 @@ shared.trends                   -> numpy shared.catalogue shared.errors shared.i
 shared.titles                   -> cachetools orjson shared.errors shared.media shared.redis_store
                                    shared.repositories.catalog shared.write_behind
 shared.write_behind             -> shared.errors shared.redis_store
-shared.reasons                  -> shared.ids shared.list_name shared.media shared.ranked_list
+shared.reasons                  -> numpy shared.ids shared.list_name shared.media shared.ranked_list
 shared.pages                    -> shared.ids shared.list_name shared.media shared.ranked_list shared.reasons
                                    shared.titles
 shared.lists                    -> shared.cache shared.errors shared.list_name shared.media shared.options
@@ -114,8 +114,8 @@ shared.health                   -> shared.databases shared.errors shared.parts
 
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
-gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.refusals gateway.slow_clients shared.errors
-                                   shared.scorer shared.settings shared.telemetry
+gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.app gateway.refusals gateway.slow_clients
+                                   shared.errors shared.scorer shared.settings shared.telemetry
 gateway.slow_clients            -> gunicorn.*
 gateway.refusals                -> gunicorn orjson gateway.errors gateway.rendering gateway.request_ids
                                    shared.documents

@@ -1,0 +1,95 @@
+"""What is written to Redis in the background: it arrives, it has a life, and nobody ever waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from demo.servers import Valkey
+from shared.redis_store import RedisStore
+from shared.write_behind import WriteBehind
+from tests.platform import wait_for
+
+
+@pytest.fixture(scope="module")
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A server that may be paused and stopped."""
+    with Valkey(tmp_path_factory.mktemp("own") / "valkey", appendonly=False) as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def writes(own_valkey: Valkey) -> Iterator[WriteBehind]:
+    store = RedisStore(own_valkey.url(), timeout_seconds=0.3, pause_seconds=0.1, connections=2)
+    writes = WriteBehind(store, life_seconds=100)
+    yield writes
+    writes.close()
+    store.close()
+
+
+@pytest.fixture
+def client(own_valkey: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(own_valkey.url()) as client:
+        client.flushdb()
+        yield client
+
+
+def numbered(count: int, start: int = 0) -> dict[bytes, bytes]:
+    return {b"%d" % number: b"value" for number in range(start, start + count)}
+
+
+def test_values_arrive_and_have_a_life(writes: WriteBehind, client: redis.Redis) -> None:
+    writes.put(numbered(450))
+    wait_for(lambda: client.dbsize() == 450)
+    assert client.get("449") == b"value"
+    assert 0 < client.ttl("0") <= 100
+
+
+def test_of_two_values_for_a_key_the_latter_arrives(writes: WriteBehind, client: redis.Redis) -> None:
+    writes.put({b"key": b"old"})
+    writes.put({b"key": b"new"})
+    wait_for(lambda: client.get("key") == b"new")
+
+
+def test_when_it_is_closed_what_waits_is_written_first(writes: WriteBehind, client: redis.Redis) -> None:
+    writes.put(numbered(1000))
+    writes.close()
+    assert client.dbsize() == 1000
+    writes.put({b"later": b"value"})
+    assert client.get("later") is None
+
+
+def test_while_redis_hangs_putting_does_not_wait_and_what_is_too_much_is_dropped(
+    writes: WriteBehind, client: redis.Redis, own_valkey: Valkey
+) -> None:
+    own_valkey.pause()
+    try:
+        started = time.monotonic()
+        for block in range(200):
+            writes.put(numbered(100, start=100 * block))
+        assert time.monotonic() - started < 0.3  # as long as one exchange may take
+    finally:
+        own_valkey.resume()
+    assert client.dbsize() <= 5200  # what may wait, and what was being written
+
+
+def test_what_redis_does_not_take_is_dropped_and_the_next_values_arrive(
+    writes: WriteBehind, client: redis.Redis
+) -> None:
+    client.config_set("maxmemory", 1)
+    try:
+        refused = client.info("stats")["total_error_replies"]
+        writes.put({b"lost": b"value"})
+        wait_for(lambda: client.info("stats")["total_error_replies"] > refused)
+    finally:
+        client.config_set("maxmemory", 0)
+
+    def arrives() -> bool:
+        writes.put({b"next": b"value"})
+        return client.get("next") == b"value"
+
+    wait_for(arrives)
+    assert client.get("lost") is None
