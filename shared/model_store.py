@@ -130,6 +130,7 @@ class ModelStore:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder to make arrays in, from which they can be put without a copy if the store is a folder."""
+        self._here.prepare()
         folder = self._here.root / f"{UNFINISHED}{uuid4().hex}"
         try:
             folder.mkdir()
