@@ -73,9 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"| {same} |"
         )
     print(
-        "\nTrainer and workers have a thread each, and the trainer makes blocks, too: with n workers n + 1 threads are\n"
-        f"busy. This machine has {cores} cores: more than {max(1, cores - 1)} of the workers cannot make it faster here. "
-        "On one machine the\ntrainer's own threads (TRAINING_THREADS) do as well; workers are for other machines."
+        "\nTrainer and workers have a thread each, and the trainer makes blocks, too: n workers are n + 1 threads.\n"
+        f"This machine has {cores} cores: more than {max(1, cores - 1)} of the workers cannot make it faster here.\n"
+        "On one machine the trainer's own threads (TRAINING_THREADS) do as well; workers are for other machines."
     )
     return int(any(one.checksums != single.checksums for one in runs))
 

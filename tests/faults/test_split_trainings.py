@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +17,13 @@ import redis
 from benchmarks.platform.loading import load
 from benchmarks.platform.synthetic import Platform as MadeUp
 from benchmarks.platform.synthetic import Size
+from demo.process import Process
 from demo.servers import Postgres, Valkey
 from shared import broker
 from shared.contracts import DEAD_SUFFIX, WORK_QUEUE
 from shared.model import ARRAYS
 from shared.model_store import ModelStore
 from shared.parts import Databases
-from tests.integration.test_training import busy, start
 from tests.object_store import S3
 from tests.platform import Platform, wait_for
 from tests.processes import WorkerProcess
@@ -185,7 +186,8 @@ def test_the_command_splits_its_training_when_the_setting_says_so(
     platform: Platform, store: Path, single: dict[str, str], tmp_path: Path
 ) -> None:
     with WorkerProcess(platform, tmp_path / "worker.log", worker_concurrency=1, log_level="DEBUG") as worker:
-        assert start(platform, **SETTINGS).wait(timeout=60) == 0
-        assert not busy(platform)
+        command = [sys.executable, "-m", "worker", "train"]
+        trainer = Process(command, log=tmp_path / "trainer.log", environment=platform.environment(**SETTINGS))
+        assert trainer.wait(60) == 0
         wait_for(lambda: "block 0 of training" in worker.log())
     assert checksums(str(store)) == single
