@@ -79,10 +79,8 @@ def _show(size: Size, runs: Sequence[Run]) -> None:
     for one in runs:
         blocks = "" if one.blocks is None else f"{one.by_workers} of {one.blocks}"
         same = "" if one is single else "the same" if one.checksums == single.checksums else "DIFFERENT"
-        print(
-            f"| {one.name} | {one.seconds:.1f} s | {one.making:.1f} s | {one.making / max(single.making, 0.1):.2f} | {blocks} "
-            f"| {same} |"
-        )
+        ratio = one.making / max(single.making, 0.1)
+        print(f"| {one.name} | {one.seconds:.1f} s | {one.making:.1f} s | {ratio:.2f} | {blocks} | {same} |")
     print(
         "\nTrainer and workers have a thread each, and the trainer makes blocks, too: n workers are n + 1 threads.\n"
         f"This machine has {cores} cores: more than {max(1, cores - 1)} of the workers cannot make it faster here.\n"

@@ -127,7 +127,7 @@ class Workbench:
             except FileNotFoundError:
                 return None
             except (OSError, ValueError) as error:
-                shutil.rmtree(self._copies, ignore_errors=True)  # a damaged copy is fetched again for the next block
+                shutil.rmtree(self._copies / str(training), ignore_errors=True)  # a copy is fetched anew for the next
                 raise StorageUnavailable(f"training {training} cannot be read: {error}") from error
         return self._open[1]
 
