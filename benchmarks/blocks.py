@@ -83,7 +83,8 @@ def _show(size: Size, runs: Sequence[Run]) -> None:
         print(f"| {one.name} | {one.seconds:.1f} s | {one.making:.1f} s | {ratio:.2f} | {blocks} | {same} |")
     print(
         "\nTrainer and workers have a thread each, and the trainer makes blocks, too: n workers are n + 1 threads.\n"
-        f"This machine has {cores} cores: more than {max(1, cores - 1)} of the workers cannot make it faster here.\n"
+        f"This machine has {cores} cores: with {max(1, cores - 1)} of the workers all are busy, and more only take a\n"
+        "larger share from whatever else runs here. On two cores four workers cannot be faster than two.\n"
         "On one machine the trainer's own threads (TRAINING_THREADS) do as well; workers are for other machines."
     )
 
