@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import accuracy, defaults, filters, variety
+from benchmarks import accuracy, blocks, defaults, filters, variety
 from shared.errors import ServiceError
 
 
@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", required=True)
-    for benchmark in (accuracy, defaults, filters, variety):
+    for benchmark in (accuracy, blocks, defaults, filters, variety):
         benchmark.add(commands)
     chosen = parser.parse_args(arguments)
     try:

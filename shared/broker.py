@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
 from celery import Celery
 from kombu.connection import Connection
 from kombu.entity import PERSISTENT_DELIVERY_MODE
 from kombu.exceptions import KombuError
 
-from shared.contracts import CHUNK_TASK, DEAD_SUFFIX, QUEUE, WORK_QUEUE
+from shared.contracts import BLOCK_TASK, CHUNK_TASK, DEAD_SUFFIX, QUEUE, WORK_QUEUE
 from shared.errors import BrokerUnavailable
 from shared.job_states import ChunkRef
 from shared.publishing import Publish
@@ -38,6 +39,10 @@ InTime = Callable[[], bool]
 Send = Callable[[str, bytes, int], None]
 """Puts a JSON document, as it is and not as a task, on a queue, where it lives for so many seconds, within a bounded
 time. Raises BrokerUnavailable."""
+
+PublishBlocks = Callable[[UUID, Sequence[int]], None]
+"""Puts blocks of a training, by their numbers, on the service's own queue within a bounded time. Raises
+BrokerUnavailable."""
 
 
 def celery_app(settings: Settings, name: str) -> Celery:
@@ -72,21 +77,16 @@ def publisher(app: Celery) -> Publish:
     may have been sent even so, or twice."""
 
     def publish(refs: Sequence[ChunkRef]) -> None:
-        def send(in_time: InTime) -> None:
-            with app.producer_or_acquire() as producer, producer.batch(max(1, len(refs))):  # on Redis, in one go
-                for ref in refs:
-                    if not in_time():
-                        raise TimeoutError  # nobody waits any more; what is only buffered is not sent
-                    app.send_task(
-                        CHUNK_TASK,
-                        kwargs={"job_id": str(ref.job_id), "chunk_no": ref.chunk_no},
-                        queue=WORK_QUEUE,
-                        ignore_result=True,
-                        producer=producer,
-                        confirm_timeout=_SOCKET_SECONDS,
-                    )
+        _send_all(app, CHUNK_TASK, [{"job_id": str(ref.job_id), "chunk_no": ref.chunk_no} for ref in refs])
 
-        within(app, send)
+    return publish
+
+
+def block_publisher(app: Celery) -> PublishBlocks:
+    """A function that puts blocks of a training on the queue, as `publisher` does with chunks."""
+
+    def publish(training: UUID, blocks: Sequence[int]) -> None:
+        _send_all(app, BLOCK_TASK, [{"training_id": str(training), "block_no": number} for number in blocks])
 
     return publish
 
@@ -167,6 +167,26 @@ def within(app: Celery, work: Callable[[InTime], None]) -> None:
         over.set()
         reason = str(error.__cause__ or error) or f"no answer within {seconds:g} s"
         raise BrokerUnavailable(f"the broker is unavailable: {reason}") from error
+
+
+def _send_all(app: Celery, task: str, messages: Sequence[Mapping[str, Any]]) -> None:
+    """Put a message for each of the arguments on the service's own queue. Raises BrokerUnavailable."""
+
+    def send(in_time: InTime) -> None:
+        with app.producer_or_acquire() as producer, producer.batch(max(1, len(messages))):  # on Redis, in one go
+            for arguments in messages:
+                if not in_time():
+                    raise TimeoutError  # nobody waits any more; what is only buffered is not sent
+                app.send_task(
+                    task,
+                    kwargs=dict(arguments),
+                    queue=WORK_QUEUE,
+                    ignore_result=True,
+                    producer=producer,
+                    confirm_timeout=_SOCKET_SECONDS,
+                )
+
+    within(app, send)
 
 
 def _put(app: Celery, queue: str, document: bytes, *, most: int, seconds: int, limits: dict[str, int]) -> None:

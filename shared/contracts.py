@@ -23,6 +23,7 @@ REPLY_PREFIX: Final = "recommendations.reply."  # of queues that are told of a j
 BATCH_TASK: Final = "recommendations.batch.v1"
 CHUNK_TASK: Final = "recommendations.chunk.v1"
 TRAIN_TASK: Final = "model.train.v1"
+BLOCK_TASK: Final = "model.block.v1"
 
 MOST_TITLES: Final = 100  # of one page
 MOST_RESULTS: Final = 1000  # users of one page of results
@@ -246,6 +247,13 @@ class ChunkMessage(Contract):
 
 class TrainMessage(Contract):
     """Train now: the task model.train.v1 takes no arguments."""
+
+
+class BlockMessage(Contract):
+    """One block of a training that is split: the arguments of the task model.block.v1."""
+
+    training_id: Id
+    block_no: int = Field(ge=0, lt=2**31, strict=True)
 
 
 _BatchT = TypeVar("_BatchT", bound=BatchRequest)

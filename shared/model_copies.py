@@ -63,14 +63,8 @@ class Copies:
         self._storage = storage
 
     def prepare(self) -> None:
-        """See OnThisHost. It may be in a folder that everybody writes to, so it must be ours and closed to others."""
-        try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owner = self.root.stat().st_uid
-        except OSError as error:
-            raise StorageUnavailable(f"MODEL_CACHE cannot be used: {error}") from error
-        if owner != os.geteuid():
-            raise StorageUnavailable(f"{self.root} belongs to another user: set MODEL_CACHE to a folder of this one's")
+        """See OnThisHost."""
+        make_closed(self.root)
 
     def folder(self, manifest: Manifest) -> Path:
         """See OnThisHost. Whoever comes first fetches the version; others wait for that, 30 s at most."""
@@ -109,3 +103,17 @@ class Copies:
         others = [path for path in self.root.iterdir() if path != newest and path.name[0] != "."]
         for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def make_closed(folder: Path) -> None:
+    """Make a folder for copies, which may be in one that everybody writes to: it must be ours, and closed to others.
+
+    Raises StorageUnavailable.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = folder.stat().st_uid
+    except OSError as error:
+        raise StorageUnavailable(f"MODEL_CACHE cannot be used: {error}") from error
+    if owner != os.geteuid():
+        raise StorageUnavailable(f"{folder} belongs to another user: set MODEL_CACHE to a folder of this one's")

@@ -3,6 +3,7 @@
     CURRENT                     one line: the version that is served
     <version>/                  see shared/model.py; without its manifest a version does not exist
     refused/<time>.json         models that were trained and not made current, and why
+    blocks-<training>/          while one is split over workers: see worker/training/blocks/workbench.py
 
 The same in a folder and in an object store. A version's manifest is written after its arrays, CURRENT after that, each
 in one step, so that whatever is killed at whatever moment, CURRENT names a whole version. Readers only read.
@@ -130,6 +131,7 @@ class ModelStore:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder to make arrays in, from which they can be put without a copy if the store is a folder."""
+        self._here.prepare()
         folder = self._here.root / f"{UNFINISHED}{uuid4().hex}"
         try:
             folder.mkdir()

@@ -144,6 +144,12 @@ class Settings(ModelSettings):
     training_refresh_seconds: float = Field(
         3600.0, ge=0, description="how often it learns from the newer interactions in between; 0: never"
     )
+    training_block_titles: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="titles of a block that a worker takes off a training; 0: the trainer's process does it all",
+    )
     model_versions_kept: int = Field(3, ge=1, le=100, description="newest model versions kept, beside the current one")
     model_least_share: float = Field(
         0.5,

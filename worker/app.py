@@ -58,6 +58,7 @@ class Worker:
             worker=self._name,
             lease_seconds=settings.lease_seconds,
             request=request_class(self._parent.lost, self._shutdown.grace_is_over),
+            publish_blocks=broker.block_publisher(self._app),
         )
 
     def run(self, *, hostname: str, pulse_file: Path | None = None) -> int:

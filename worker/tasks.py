@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -18,13 +19,16 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.worker.request import Request
 from pydantic import TypeAdapter, ValidationError
 
+from shared.broker import PublishBlocks
 from shared.contracts import (
     BATCH_TASK,
+    BLOCK_TASK,
     CHUNK_TASK,
     QUEUE,
     TRAIN_TASK,
     Addressed,
     BatchMessage,
+    BlockMessage,
     CallbackUrl,
     ChunkMessage,
     ReplyQueue,
@@ -40,12 +44,14 @@ from shared.errors import (
     NothingToTrainOn,
     QueueFull,
     ShareExceeded,
+    StorageUnavailable,
     TrainingBusy,
 )
 from shared.job_states import Announce, ChunkRef, Order
 from shared.parsing import parse
 from shared.parts import Parts
 from worker.guard.dead_letters import DeadLetters
+from worker.training.blocks.workbench import Workbench
 from worker.training.train import Training
 
 _SOFT, _HARD = 0.75, 0.9  # of the lease: a chunk that takes longer is ended before somebody else may take it
@@ -64,9 +70,11 @@ def register(
     worker: str,
     lease_seconds: float,
     request: type[Request],
+    publish_blocks: PublishBlocks,
 ) -> None:
     """Add the tasks to the application. parts: gives the running process's. worker: the name that chunks are claimed
-    under. request: how the worker's first process follows what becomes of a message."""
+    under. request: how the worker's first process follows what becomes of a message. publish_blocks: asks others to
+    help with a training."""
 
     def batch(task: Any, /, **arguments: Any) -> None:
         """Accept a batch that another service published; its chunks then run like any other's."""
@@ -95,14 +103,6 @@ def register(
         except Exception:  # noted in the ledger; for Celery to see, a MemoryError would end the worker
             _log.exception("chunk %s of job %s failed", message.chunk_no, message.job_id)
 
-    def train_model() -> None:
-        """Train on everything in engagement_db and make the result current."""
-        databases, models, settings = parts().databases, parts().models, parts().settings
-        try:
-            Training(databases.engagement, databases.jobs, models, settings).full()
-        except (NothingToTrainOn, TrainingBusy, ModelRejected) as error:
-            _log.warning("no new model: %s", error)
-
     class NamedTask(Task):  # type: ignore[misc]  # Celery has no types
         def __call__(self, /, **arguments: Any) -> None:
             """Run with any arguments; with Celery's own, an argument named self ends in an error of Celery's."""
@@ -113,7 +113,42 @@ def register(
     in_the_end = {"base": NamedTask, "bind": True, "acks_late": True, "Request": request}
     app.task(batch, name=BATCH_TASK, reject_on_worker_lost=True, acks_on_timeout=False, **in_the_end, **limits)
     app.task(chunk, name=CHUNK_TASK, **in_the_end, **limits)
+    train_model, block = _of_training(parts, publish_blocks)
     app.task(train_model, name=TRAIN_TASK, acks_late=False, **_TRAINING_LIMITS)  # it may outlast what is unacknowledged
+    app.task(block, name=BLOCK_TASK, **in_the_end, **limits)
+
+
+def _of_training(
+    parts: Callable[[], Parts], publish_blocks: PublishBlocks
+) -> tuple[Callable[[], None], Callable[..., None]]:
+    """The tasks that have to do with training: all of one, and a block of one."""
+
+    def train_model() -> None:
+        """Train on everything in engagement_db and make the result current."""
+        databases, models, settings = parts().databases, parts().models, parts().settings
+        try:
+            Training(databases.engagement, databases.jobs, models, settings, publish_blocks=publish_blocks).full()
+        except (NothingToTrainOn, TrainingBusy, ModelRejected) as error:
+            _log.warning("no new model: %s", error)
+
+    @cache
+    def workbench() -> Workbench:
+        """The running process's: it keeps the training of the last block open."""
+        return Workbench.of(parts().models, parts().settings)
+
+    def block(_: Any, /, **arguments: Any) -> None:
+        """Make one block of a training that is split."""
+        message = parse(BlockMessage, arguments)
+        try:
+            made = workbench().work(message.training_id, message.block_no)
+            words = "is made" if made else "is not needed, or there already"
+            _log.debug("block %s of training %s %s", message.block_no, message.training_id, words)
+        except StorageUnavailable as error:
+            _log.warning("block %s is left to the trainer: %s", message.block_no, error)
+        except Exception:  # the trainer makes it; for Celery to see, a MemoryError would end the worker
+            _log.exception("block %s of training %s failed", message.block_no, message.training_id)
+
+    return train_model, block
 
 
 def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:

@@ -141,8 +141,9 @@ gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gate
 worker                          ->
 worker.app                      -> celery shared.broker shared.errors shared.parts shared.scorer
                                    shared.settings shared.telemetry worker.*
-worker.tasks                    -> celery orjson pydantic shared.contracts shared.errors shared.job_states
-                                   shared.parsing shared.parts worker.guard.dead_letters worker.training.*
+worker.tasks                    -> celery orjson pydantic shared.broker shared.contracts shared.errors
+                                   shared.job_states shared.parsing shared.parts worker.guard.dead_letters
+                                   worker.training.*
 worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts
                                    shared.repositories.announcements worker.announcing.* worker.rounds
 worker.requests                 -> celery shared.contracts shared.job_states
@@ -164,7 +165,8 @@ worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shar
 worker.__main__                 -> shared.errors shared.settings shared.telemetry worker.commands.*
 worker.commands                 ->
 worker.commands.run             -> shared.settings worker.app
-worker.commands.train           -> shared.errors shared.model shared.model_store shared.parts shared.settings
+worker.commands.train           -> shared shared.broker shared.errors shared.model shared.model_store shared.parts
+                                   shared.settings
                                    worker.commands.progress worker.training.schedule worker.training.train
 worker.commands.evaluate        -> shared.errors shared.model_settings shared.parts shared.settings
                                    worker.commands.progress worker.commands.report worker.training.*
@@ -176,6 +178,8 @@ worker.commands.rollback        -> shared.errors shared.model_store shared.setti
 worker.pulse                    -> celery
 worker.training.estimators.*    -> numpy scipy threadpoolctl shared.compiled shared.errors shared.ids shared.strengths
                                    worker.training.estimators.* worker.training.interactions
+worker.training.blocks.material -> numpy scipy pydantic shared.model worker.training.estimators.*
+worker.training.blocks.*        -> scipy pydantic shared.* worker.training.blocks.* worker.training.estimators.*
 worker.training.*               -> numpy scipy pyarrow shared.* worker.training.*
 """
 

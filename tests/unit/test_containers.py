@@ -217,6 +217,17 @@ def test_only_the_gateway_is_published_and_only_to_this_machine() -> None:
     ]
 
 
+def test_workers_can_be_scaled_and_gateways_with_as_many_ports(tmp_path: Path) -> None:
+    assert not [name for name in OURS if "container_name" in SERVICES[name] or "hostname" in SERVICES[name]]
+    several = tmp_path / "env"
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    several.write_text(f"{example}\nGATEWAY_PUBLISH=127.0.0.1:8000-8001\n", encoding="utf-8")
+    scaled = compose("config", "--format", "json", environment=several)
+    assert (scaled.returncode, scaled.stderr) == (0, "")
+    [port] = json.loads(scaled.stdout)["services"]["gateway"]["ports"]
+    assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "8000-8001", 8000)
+
+
 def test_the_gateway_reads_models_and_cannot_write_them() -> None:
     mounts = {name: next(v for v in SERVICES[name]["volumes"] if v["target"] == "/models") for name in OURS}
     assert {mount["source"] for mount in mounts.values()} == {"models"}

@@ -15,6 +15,7 @@ from shared.contracts import (
     Addressed,
     BatchMessage,
     BatchRequest,
+    BlockMessage,
     ChunkMessage,
     JobPath,
     NoQuery,
@@ -70,6 +71,7 @@ GOOD = {
     ),
     "addressed": (Addressed, {"job_id": JOB, "user_ids": 7}, {"job_id": UUID(JOB)}),
     "train": (TrainMessage, {}, {}),
+    "block-message": (BlockMessage, {"training_id": JOB, "block_no": 0}, {"training_id": UUID(JOB), "block_no": 0}),
     "chunk-message": (ChunkMessage, {"job_id": JOB, "chunk_no": 0}, {"job_id": UUID(JOB), "chunk_no": 0}),
 }
 
@@ -122,6 +124,8 @@ BAD = {
         "unknown field",
         f"{BATCH_FIELDS}, job_id",
     ),
+    "block-missing": (BlockMessage, {"training_id": JOB}, "block_no", "field required", "0 or more"),
+    "block-no-path": (BlockMessage, {"training_id": "../models", "block_no": 0}, "training_id", "not a UUID", None),
     "chunk-missing": (ChunkMessage, {"job_id": JOB}, "chunk_no", "field required", "0 or more"),
     "chunk-minus-1": (ChunkMessage, {"job_id": JOB, "chunk_no": -1}, "chunk_no", TOO_SMALL, "0 or more"),
     "chunk-text": (ChunkMessage, {"job_id": JOB, "chunk_no": "0"}, "chunk_no", "valid integer", "0 or more"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from dataclasses import replace
 from typing import Any, Final
 
+from shared import broker
 from shared.errors import ModelRejected
 from shared.model import Model
 from shared.model_store import ModelStore
@@ -47,11 +49,13 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     settings = settings.changed(**{name: value for name, value in changes.items() if value is not None})
     models = ModelStore.at(settings.model_store, cache=settings.model_cache)
     databases = Databases.connect(settings, processes=1)
+    publish_blocks = broker.block_publisher(broker.celery_app(settings, "trainer"))
+    training = Training(databases.engagement, databases.jobs, models, settings, publish_blocks=publish_blocks)
     if arguments.schedule:
-        keep_fresh(Training(databases.engagement, databases.jobs, models, settings), threading.Event())
+        keep_fresh(training, threading.Event())
         return 0
     with Watch(settings.training_budget_seconds) as watch:
-        training = Training(databases.engagement, databases.jobs, models, settings, watch.tried)
+        training = replace(training, report=watch.tried)
         try:
             model = training.refresh() if arguments.newer else training.full(force=arguments.force)
         except ModelRejected as error:

@@ -23,11 +23,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from shared.contracts import (
     BATCH_TASK,
+    BLOCK_TASK,
     CHUNK_TASK,
     QUEUE,
     TRAIN_TASK,
     WORK_QUEUE,
     Addressed,
+    BlockMessage,
     ChunkMessage,
     TrainMessage,
 )
@@ -36,9 +38,9 @@ from shared.parsing import Instant, parse, read_json
 
 # The tasks each queue takes, and what of their arguments must hold here. Of a batch it is only who it is: what is wrong
 # with the rest its publisher learns from a rejected job.
-_TAKEN: Final[dict[str, dict[str, type[Addressed | ChunkMessage | TrainMessage]]]] = {
+_TAKEN: Final[dict[str, dict[str, type[Addressed | ChunkMessage | TrainMessage | BlockMessage]]]] = {
     QUEUE: {BATCH_TASK: Addressed},
-    WORK_QUEUE: {CHUNK_TASK: ChunkMessage, TRAIN_TASK: TrainMessage},
+    WORK_QUEUE: {CHUNK_TASK: ChunkMessage, TRAIN_TASK: TrainMessage, BLOCK_TASK: BlockMessage},
 }
 _FOLLOW_UPS: Final = ("callbacks", "errbacks", "chain", "chord")
 _DEEPEST: Final = 16  # lists and objects in one another

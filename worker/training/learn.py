@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
+from scipy import sparse
 
 from shared.errors import NothingToTrainOn
 from shared.ids import IdIndex
 from shared.model import Manifest, Model
 from worker.training.estimators.estimator import Estimator, Limits
 from worker.training.interactions import Histories
+
+Fit = Callable[[Estimator, Histories, Limits], sparse.csr_array]
+"""How an estimator's S comes about: as Estimator.fit does."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,19 @@ class Choice:
         return replace(fitted, manifest=fitted.manifest.model_copy(update={"recency": self.recency}))
 
 
-def learn(histories: Histories, choice: Choice, limits: Limits) -> Model:
+def in_this_process(estimator: Estimator, histories: Histories, limits: Limits) -> sparse.csr_array:
+    """A Fit: the estimator's own."""
+    return estimator.fit(histories, limits)
+
+
+def learn(histories: Histories, choice: Choice, limits: Limits, fit: Fit = in_this_process) -> Model:
     """A model of these histories that is not published; its popularity is left at zero.
 
     Raises NothingToTrainOn, TrainingTooLarge.
     """
     if not histories.matrix.nnz:
         raise NothingToTrainOn("there are no likes or watches")
-    neighbours = choice.estimator.fit(histories, limits)
+    neighbours = fit(choice.estimator, histories, limits)
     if not neighbours.nnz:
         raise NothingToTrainOn("no two titles share a user: every user has liked or watched only one")
     return Model(

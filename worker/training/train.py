@@ -13,7 +13,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from shared.broker import PublishBlocks
 from shared.catalogue import Listed
 from shared.databases import Database
 from shared.errors import NothingToTrainOn, TrainingBusy
@@ -24,9 +26,12 @@ from shared.model_store import ModelStore
 from shared.repositories.engagement import EngagementRepository
 from shared.settings import Settings
 from shared.strengths import Strengths
+from worker.training.blocks.trainer import Blocks
+from worker.training.blocks.workbench import Workbench
 from worker.training.coded_rows import CodedRows
 from worker.training.configuration import microseconds, platform_of, policy
-from worker.training.estimators.estimator import Limits
+from worker.training.estimators.cooccurrence import CoOccurrence
+from worker.training.estimators.estimator import Estimator, Limits
 from worker.training.interactions import Histories, Interactions
 from worker.training.kept_rows import KeptRows
 from worker.training.learn import Choice, learn
@@ -61,6 +66,7 @@ class Training:
     models: ModelStore
     settings: Settings
     report: Report = unheard
+    publish_blocks: PublishBlocks | None = None  # None: nobody helps
 
     def full(self, *, force: bool = False) -> Model:
         """Read every interaction, look for the best setting, and make the result the current model.
@@ -155,7 +161,7 @@ class Training:
     ) -> Model:
         started = time.perf_counter()
         histories = material.histories
-        learnt = learn(histories, choice, material.limits)
+        learnt = learn(histories, choice, material.limits, self._fit)
         users, titles = histories.matrix.shape
         model = publish(
             self.models,
@@ -179,6 +185,16 @@ class Training:
         )
         _log.info("model %s: %s titles, %.1f s", model.version, titles, time.perf_counter() - started)
         return model
+
+    def _fit(self, estimator: Estimator, histories: Histories, limits: Limits) -> sparse.csr_array:
+        """As the estimator does, by blocks of rows where each can be made without the others."""
+        workbench = Workbench.of(self.models, self.settings)
+        workbench.clear()  # what a trainer left that was killed
+        split = 0 < self.settings.training_block_titles < histories.matrix.shape[1]
+        if split and self.publish_blocks and isinstance(estimator, CoOccurrence):
+            blocks = Blocks(workbench, self.publish_blocks, self.settings)
+            return blocks.fit(estimator.rows(histories), threads=limits.threads)
+        return estimator.fit(histories, limits)
 
 
 def _evidence(selection: Selection, seed: int) -> Evidence:

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from worker.training.estimators.counting import Counts
 from worker.training.estimators.estimator import Limits
+from worker.training.estimators.rows import Rows
 from worker.training.interactions import Histories
 
 
@@ -52,12 +53,15 @@ class CoOccurrence:
     def fit(self, histories: Histories, limits: Limits) -> sparse.csr_array:
         """S (titles, titles), float32, above zero, rows in order of column; however much it takes: nothing takes
         less."""
-        counts = Counts.of(histories, user_exponent=self.user_exponent, before=self.order, after=1.0)
+        rows = self.rows(histories)
+        return rows.block(slice(0, len(rows)), threads=limits.threads)
+
+    def rows(self, histories: Histories) -> Rows:
+        """What every row of S is made from."""
         degree = histories.title_degree
-        return counts.strongest(
-            slice(0, len(degree)),
+        return Rows(
+            counts=Counts.of(histories, user_exponent=self.user_exponent, before=self.order, after=1.0),
             of_row=(degree**-self.history_exponent).astype(np.float32),
             of_column=(degree**-self.title_exponent).astype(np.float32),
             most=self.neighbours,
-            threads=limits.threads,
         )
