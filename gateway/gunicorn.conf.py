@@ -3,7 +3,6 @@
 Start with: gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"
 """
 
-import gc
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import gateway.app  # noqa: F401 - in the parent, whose processes then share it
 from gateway import refusals
 from gateway.slow_clients import PatientConnection
 from shared.errors import ConfigurationError
-from shared.scorer import warm_up
+from shared.forking import prepare_to_fork
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
@@ -48,10 +47,8 @@ gthread.TConn = partial(PatientConnection, _settings.client_seconds)
 
 
 def on_starting(_server: object) -> None:
-    """In the parent, and once: its processes share the memory of what is imported and compiled. Nothing connects."""
-    warm_up()
-    gc.collect()
-    gc.freeze()  # or each process's first collection would write to, and so copy, all of it
+    """In the parent, and once: its processes share what is imported and compiled."""
+    prepare_to_fork()
 
 
 def worker_exit(_server: object, worker: Any) -> None:

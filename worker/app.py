@@ -16,8 +16,8 @@ from celery.utils.nodenames import default_nodename, host_format
 
 from shared import broker
 from shared.errors import DatabaseUnavailable
+from shared.forking import prepare_to_fork
 from shared.parts import Parts
-from shared.scorer import warm_up
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 from worker import tasks
@@ -65,7 +65,7 @@ class Worker:
         """Work until stopped; returns the exit code. hostname: Celery's name for the worker, in which %h is the host.
         pulse_file: touched while the queue is being read. Raises ConfigurationError when jobs_db is newer than this."""
         self._refuse_newer_ledger()
-        warm_up()  # once: the pool's processes inherit what is compiled
+        prepare_to_fork()
         self._connect_signals()
         warnings.simplefilter("ignore", CPendingDeprecationWarning)  # Celery's, at each connection that is lost
         self._app.steps["worker"].add(self._after_fork())

@@ -110,12 +110,13 @@ shared.upkeep                   -> shared.errors shared.publishing shared.reposi
 shared.broker                   -> celery kombu shared.contracts shared.errors shared.job_states shared.publishing
                                    shared.settings
 shared.parts                    -> shared.*
+shared.forking                  -> shared.scorer
 shared.health                   -> shared.databases shared.errors shared.parts
 
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
 gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.app gateway.refusals gateway.slow_clients
-                                   shared.errors shared.scorer shared.settings shared.telemetry
+                                   shared.errors shared.forking shared.settings shared.telemetry
 gateway.slow_clients            -> gunicorn.*
 gateway.refusals                -> gunicorn orjson gateway.errors gateway.rendering gateway.request_ids
                                    shared.documents
@@ -139,7 +140,7 @@ gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gate
                                    shared.job_states shared.jobs shared.parsing shared.recommender
 
 worker                          ->
-worker.app                      -> celery shared.broker shared.errors shared.parts shared.scorer
+worker.app                      -> celery shared.broker shared.errors shared.forking shared.parts
                                    shared.settings shared.telemetry worker.*
 worker.tasks                    -> celery orjson pydantic shared.broker shared.contracts shared.errors
                                    shared.job_states shared.parsing shared.parts worker.guard.dead_letters
