@@ -12,7 +12,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,12 +88,15 @@ def run(arguments: argparse.Namespace) -> int:
     say, terminal = _Progress(), report.console()
     figures: list[Figure] = []
     missing: list[Missing] = []
+    profiles: dict[str, str] = {}
     with opened(arguments.folder, contents(platform, say), say) as stage:
         setup = _setup(arguments, stage, platform, say)
-        found = _report(report.machine(stage), arguments, platform, figures, missing)
+        found = _report(report.machine(stage), arguments, platform, figures, missing, profiles)
         for benchmark in chosen:
             say(f"{benchmark.name}: begins")
             _measure(benchmark, setup, figures, missing)
+            if profile := _profile(benchmark, setup, figures):
+                profiles[benchmark.name] = profile
             # Each time: what was measured is kept whatever becomes of the next, half an hour later.
             _write(found, arguments, document)
     found.show(terminal)
@@ -124,20 +127,28 @@ def _measure(benchmark: Benchmark, setup: Setup, figures: list[Figure], missing:
         missing += [Missing(target, reason) for target in benchmark.targets[len(figures) - measured :]]
 
 
+def _profile(benchmark: Benchmark, setup: Setup, figures: Sequence[Figure]) -> str | None:
+    """Where its time goes, if one of its targets is missed."""
+    missed = any(figure.met is False and figure.target in benchmark.targets for figure in figures)
+    return benchmark.profile(setup) if missed else None
+
+
 def _report(
     machine: Sequence[str],
     arguments: argparse.Namespace,
     platform: Platform,
     figures: Sequence[Figure],
     missing: Sequence[Missing],
+    profiles: Mapping[str, str],
 ) -> Report:
     size = platform.size
     held = f"{size.users:,} users, {size.titles:,} titles, {size.interactions:,} interactions; {arguments.runs} runs"
-    return Report(f"python -m benchmarks {shlex.join(sys.argv[1:])}", [*machine, held], figures, missing)
+    return Report(f"python -m benchmarks {shlex.join(sys.argv[1:])}", [*machine, held], figures, missing, profiles)
 
 
 def _write(found: Report, arguments: argparse.Namespace, document: Marked | None) -> None:
     if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(found.as_record(), indent=2) + "\n", encoding="utf-8")
     pictures = report.draw(found.figures, arguments.plot) if arguments.plot else {}
     if document:

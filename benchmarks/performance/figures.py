@@ -73,6 +73,14 @@ class Figure:
         return self.value >= self.target.bound
 
     @property
+    def times_better(self) -> float | None:
+        """How many times better than its target, below 1 where that is missed; None where nothing can be divided."""
+        if self.target.sense is None or not (self.value > 0 and self.target.bound > 0):
+            return None
+        ratio = self.value / self.target.bound
+        return ratio if self.target.sense is Sense.AT_LEAST else 1 / ratio
+
+    @property
     def verdict(self) -> str:
         """For the table."""
         return {None: "-", True: "met", False: "NOT met"}[self.met]

@@ -19,6 +19,7 @@ from benchmarks.stage import Stage
 from shared.errors import ConfigurationError
 
 _LIBRARIES: Final = ("numpy", "scipy", "numba", "implicit", "flask", "gunicorn", "redis", "psycopg2-binary", "celery")
+_OVERVIEW: Final = "How much better than its target each figure is"
 _WIDE: Final = 200  # characters a line may have where there is no terminal
 
 
@@ -38,6 +39,7 @@ class Report:
     machine: Sequence[str]  # sentences without their full stops
     figures: Sequence[Figure]
     missing: Sequence[Missing]
+    profiles: Mapping[str, str]  # where the time goes, of those that miss a target, by name
 
     def as_record(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -46,6 +48,7 @@ class Report:
             "machine": list(self.machine),
             "rows": [_record(figure) for figure in self.figures],
             "missing": [{"row": missing.target.row, "reason": missing.reason} for missing in self.missing],
+            "profiles": dict(self.profiles),
         }
 
     def show(self, console: Console) -> None:
@@ -56,6 +59,8 @@ class Report:
         console.print(table)
         for row, *_, details in self._rows():
             console.print(f"{row}: {details}", soft_wrap=True)
+        for name, text in self.profiles.items():
+            console.print(f"\nWhere the time of {name} goes:\n{text}", soft_wrap=True)
 
     def as_markdown(self, pictures: Mapping[str, str]) -> list[str]:
         """Sections of a document. pictures: addresses by a plot's title."""
@@ -65,6 +70,7 @@ class Report:
         plots = [f"![{title}]({address})" for title, address in pictures.items()]
         machine = "\n".join(f"- {sentence}" for sentence in self.machine)
         sections = [f"```\n{self.command}\n```", machine, "\n".join(table), "\n".join(details), *plots]
+        sections += [f"Where the time of `{name}` goes:\n\n```\n{text}\n```" for name, text in self.profiles.items()]
         return [section for section in sections if section]
 
     def _rows(self) -> list[tuple[str, str, str, str, str, str]]:
@@ -131,10 +137,27 @@ def draw(figures: Sequence[Figure], folder: Path) -> dict[str, Path]:
     """A picture for every plot; their files by title."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
+    if compared := {figure.target.row: ratio for figure in figures if (ratio := figure.times_better) is not None}:
+        files[_OVERVIEW] = folder / "performance-targets.png"
+        _draw_overview(compared, files[_OVERVIEW])
     for plot in (plot for figure in figures for plot in figure.plots):
         files[plot.title] = folder / f"performance-{plot.name}.png"
         _draw(plot, files[plot.title])
     return files
+
+
+def _draw_overview(compared: Mapping[str, float], file: Path) -> None:
+    from matplotlib.figure import Figure as Canvas  # noqa: PLC0415 - as above
+
+    canvas = Canvas(figsize=(7, 0.8 + 0.26 * len(compared)), layout="constrained")
+    axes = canvas.subplots()
+    rows = list(compared)[::-1]
+    colours = ["tab:blue" if compared[row] >= 1 else "tab:red" for row in rows]
+    axes.barh(rows, [compared[row] - 1 for row in rows], left=1, color=colours)  # from the target to the figure
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set(xscale="log", title=_OVERVIEW, xlabel="times; 1: just met; red: missed")
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.savefig(file, dpi=110)
 
 
 def _draw(plot: Plot, file: Path) -> None:

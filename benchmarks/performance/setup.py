@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from uuid import UUID
@@ -50,7 +50,7 @@ class Benchmark:
     @classmethod
     def of(cls, module: ModuleType) -> Benchmark:
         """A module of benchmarks/performance/rows: its first line says what it measures, TARGETS are its rows, and
-        measure(setup) gives a figure for each."""
+        measure(setup) gives a figure for each; profile(setup), which may be missing, says where the time goes."""
         help_ = (module.__doc__ or "").splitlines()[0].rstrip(".")
         return cls(module.__name__.rpartition(".")[2].replace("_", "-"), help_, module)
 
@@ -59,6 +59,11 @@ class Benchmark:
         """In the order of the table."""
         targets: Sequence[Target] = self.module.TARGETS
         return targets
+
+    def profile(self, setup: Setup) -> str | None:
+        """Where its time goes, for the case that a target is missed; None where there is nothing to see."""
+        take: Callable[[Setup], str] | None = getattr(self.module, "profile", None)
+        return take(setup) if take else None
 
     def measure(self, setup: Setup) -> Iterator[Figure]:
         """A figure for each target, in their order."""

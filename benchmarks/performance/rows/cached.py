@@ -14,6 +14,7 @@ from typing import Final
 
 import psutil
 
+from benchmarks.performance import profiles
 from benchmarks.performance.figures import Figure, Plot, Sense, Target
 from benchmarks.performance.load import Load, drive
 from benchmarks.performance.rows.uncached import address
@@ -53,6 +54,12 @@ def measure(setup: Setup) -> Iterator[Figure]:
                 yield _beside(setup, target, ours, paths, constant, requests)
 
 
+def profile(setup: Setup) -> str:
+    """Of a hundred users' cached lists, ten times each."""
+    paths = [address(user) for user in setup.users(_USERS[_FEW])] * 10
+    return profiles.of_requests(setup.stage, paths, cache_seconds=_LIFE_SECONDS)
+
+
 def _beside(
     setup: Setup, target: Target, ours: Gateway, paths: Sequence[str], constant: Gateway, requests: int
 ) -> Figure:
@@ -70,7 +77,7 @@ def _beside(
         f"Cached GETs, {len(paths):,} users in turn, {_CONNECTIONS} connections",
         "",
         "requests/s",
-        bars={"median": {name: median(side) for name, side in rates.items()}},
+        bars={f"median of {setup.runs}": {name: median(side) for name, side in rates.items()}},
     )
     return Figure(
         target,

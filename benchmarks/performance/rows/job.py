@@ -11,16 +11,20 @@ from statistics import median
 from typing import Final
 from uuid import UUID
 
+from benchmarks.performance import profiles
 from benchmarks.performance.figures import Figure, Sense, Target
 from benchmarks.performance.rows.uncached import warm_up
 from benchmarks.performance.setup import Setup
 from benchmarks.stage import PROCESSES
 from demo.client import Client
 from demo.errors import WrongAnswer
+from gateway.app import create_app
 
 TARGETS: Final = (Target("job", "A job of every user, 2 worker processes", "users/s", Sense.AT_LEAST, 2000),)
 _MOST_RUNS: Final = 3  # a run takes half a minute
 _WARM_UP: Final = 2000  # users
+_PROFILED: Final = 5000  # users
+_TITLES: Final = 10  # per user, as without a limit
 _POLL_SECONDS: Final = 0.1
 _PATIENCE_SECONDS: Final = 600.0
 
@@ -41,6 +45,23 @@ def measure(setup: Setup) -> Iterator[Figure]:
         f"{len(users):,} users in {median(seconds):.1f} s, median of {len(seconds)}; {PROCESSES} processes",
         {"seconds": seconds},
     )
+
+
+def profile(setup: Setup) -> str:
+    """Of chunks, without the queue."""
+    users = setup.users(_PROFILED)
+    app = create_app(setup.stage.settings())
+    try:
+        parts = app.extensions["parts"]
+        size = parts.settings.chunk_users
+
+        def chunks() -> None:
+            for start in range(0, len(users), size):
+                parts.recommender.rank_chunk(users[start : start + size], limit=_TITLES)
+
+        return profiles.of(chunks, f"{len(users):,} users in chunks of {size}, without the queue")
+    finally:
+        app.extensions["parts"].close()
 
 
 def finish(client: Client, users: Sequence[UUID]) -> float:

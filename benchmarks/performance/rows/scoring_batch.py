@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from scipy import sparse
 
+from benchmarks.performance import profiles
 from benchmarks.performance.figures import Figure, Plot, Sense, Target
 from benchmarks.performance.in_process import Inside, inside
 from benchmarks.performance.setup import Setup
@@ -35,6 +36,7 @@ TARGETS: Final = (
     Target("scoring-batch-1", "The same, 1 thread against 1", "times"),
 )
 _USERS: Final = 10_000
+_PROFILED: Final = 5000  # users
 _BATCH: Final = 500  # users, as in a job's chunk
 _THREADS: Final = {"scoring-batch": 2, "scoring-batch-1": 1}
 
@@ -45,6 +47,14 @@ def measure(setup: Setup) -> Iterator[Figure]:
         tastes = service.tastes(setup.users(_USERS))
         for target in TARGETS:
             yield _beside(setup, target, service, tastes)
+
+
+def profile(setup: Setup) -> str:
+    """Of our side, on one thread."""
+    with inside(setup.stage) as service:
+        tastes = service.tastes(setup.users(_PROFILED))
+        rank(tastes[:_BATCH], service.snapshot, service.weights)
+        return profiles.of(lambda: rank(tastes, service.snapshot, service.weights), f"{len(tastes):,} users, 1 thread")
 
 
 def _beside(setup: Setup, target: Target, service: Inside, tastes: Sequence[Taste]) -> Figure:
@@ -83,7 +93,7 @@ def _beside(setup: Setup, target: Target, service: Inside, tastes: Sequence[Tast
                 f"Scoring a batch to a depth of {depth}, threads: {threads}",
                 "",
                 "users/s",
-                bars={"median": {"this service": mine, peer.NAME: peers}},
+                bars={f"median of {setup.runs}": {"this service": mine, peer.NAME: peers}},
             )
         ],
     )

@@ -104,7 +104,7 @@ def _matrix_step(setup: Setup) -> Figure:
         f"From histories to {_NEIGHBOURS} neighbours per title, {_THREADS} threads",
         "",
         "s",
-        bars={"median": {"this service": ours, peer.NAME: theirs}},
+        bars={f"median of {setup.runs}": {"this service": ours, peer.NAME: theirs}},
     )
     return Figure(
         _MATRIX,

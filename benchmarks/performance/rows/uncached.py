@@ -16,6 +16,7 @@ from uuid import UUID
 
 import numpy as np
 
+from benchmarks.performance import profiles
 from benchmarks.performance.figures import Figure, Plot, Sense, Target
 from benchmarks.performance.load import Load, drive
 from benchmarks.performance.setup import Setup
@@ -96,6 +97,12 @@ def measure(setup: Setup) -> Iterator[Figure]:
             {"rates": rates},
         )
         yield _beside_the_seed(setup, gateway)
+
+
+def profile(setup: Setup) -> str:
+    """Of distinct users' lists."""
+    paths = [address(user) for user in setup.users(_WARM_UP)]
+    return profiles.of_requests(setup.stage, paths, headers=_NO_CACHE)
 
 
 def _latencies(loads: Sequence[Load]) -> Iterator[Figure]:
