@@ -161,7 +161,7 @@ def opened(folder: Path, contents: Contents, say: Say) -> Iterator[Stage]:
         supervisor = Supervisor(folder)
         supervisor.__enter__()
         stack.push(partial(_stop, supervisor))
-        postgres = Postgres(supervisor.directory / "postgres", durable=False)
+        postgres = Postgres(supervisor.directory / "postgres")  # durable, as a platform's is: jobs are committed
         valkey = Valkey(supervisor.directory / "valkey", appendonly=False)
         say("starting PostgreSQL and Valkey")
         supervisor.serve(postgres)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,12 +24,20 @@ from tests.platform import Platform
 from worker.training.reading import read_interactions
 
 SIZE = Size(users=300, titles=200, interactions=5000)
-NAMES = ("scoring-one", "scoring-batch", "uncached", "memory", "redis", "start")
+NAMES = ("scoring-batch", "scoring-one", "redis", "start")
 
 
-def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+PROGRAM = ("-m", "benchmarks")
+WITHOUT_IMPLICIT = (
+    "-c",
+    "import sys; sys.modules['implicit.nearest_neighbours'] = None\n"
+    "from benchmarks.__main__ import main; sys.exit(main())",
+)
+
+
+def run(*words: str | Path, program: Sequence[str] = PROGRAM) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *map(str, words)],
+        [sys.executable, *program, *map(str, words)],
         cwd=PROJECT, env={}, capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
 
@@ -60,9 +69,11 @@ def test_every_row_comes_to_a_figure_and_a_verdict_and_what_was_loaded_is_kept(t
     assert (tmp_path / "images" / "performance-redis.png").exists()
     assert "interactions are loaded" in done.stderr
 
-    again = run("run", "scoring-one", *small(folder))
-    assert again.returncode == 0, again.stderr
-    assert "interactions are loaded" not in again.stderr
+    without = run("run", "scoring-batch", *small(folder), program=WITHOUT_IMPLICIT)
+    assert without.returncode == 1
+    assert re.search(r"scoring-batch-1 .* NOT measured", without.stdout)
+    assert "scoring-batch: import of implicit.nearest_neighbours halted" in without.stdout
+    assert "interactions are loaded" not in without.stderr
 
 
 def test_list_names_every_benchmark() -> None:

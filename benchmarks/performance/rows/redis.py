@@ -27,7 +27,8 @@ TARGETS: Final = (_BYTES, _ENDLESS, _GROWTH)
 _LISTS: Final = b"list:*"
 _USERS: Final = 1000
 _CONNECTIONS: Final = 8
-_SAMPLES: Final = 60  # of the long load
+_SAMPLES: Final = range(4, 61)  # of the long load
+_BETWEEN_SAMPLES: Final = 500  # requests, at least
 _LIFE_SECONDS: Final = 30  # of a list, so that as many end as come
 _SKEW: Final = 1.2  # a user's share of the requests falls with the user's rank to this power: most are then cached
 _SEED: Final = 1
@@ -73,10 +74,9 @@ def _growth(setup: Setup, cache: Redis, gateway: Gateway) -> Figure:
     users = setup.users(setup.platform.size.users)
     shares = list(accumulate((rank + 1) ** -_SKEW for rank in range(len(users))))
     draw = random.Random(_SEED)  # noqa: S311 - who asks, no secret
+    count = max(_SAMPLES.start, min(_SAMPLES.stop - 1, setup.requests // _BETWEEN_SAMPLES))
     samples, done = [], 0
-    for start, end in pairwise(np.linspace(0, setup.requests, _SAMPLES + 1).astype(int).tolist()):
-        if start == end:
-            continue
+    for start, end in pairwise(np.linspace(0, setup.requests, count + 1).astype(int).tolist()):
         asked = draw.choices(users, cum_weights=shares, k=end - start)
         drive(gateway.port, [address(user) for user in asked], requests=len(asked), connections=_CONNECTIONS)
         done = end
