@@ -46,6 +46,7 @@ class Plot:
     lines: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     bars: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by group, then by who
     logarithmic: bool = False  # both axes
+    apart: bool = False  # each line has a panel of its own: they share no unit
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from shared.errors import ConfigurationError
 
 _LIBRARIES: Final = ("numpy", "scipy", "numba", "implicit", "flask", "gunicorn", "redis", "psycopg2-binary", "celery")
 _OVERVIEW: Final = "How much better than its target each figure is"
+_DPI: Final = 110
+_HEIGHT: Final = 3.6  # inches, of a picture
 _WIDE: Final = 200  # characters a line may have where there is no terminal
 
 
@@ -147,37 +149,60 @@ def draw(figures: Sequence[Figure], folder: Path) -> dict[str, Path]:
 
 
 def _draw_overview(compared: Mapping[str, float], file: Path) -> None:
-    from matplotlib.figure import Figure as Canvas  # noqa: PLC0415 - as above
-
-    canvas = Canvas(figsize=(7, 0.8 + 0.26 * len(compared)), layout="constrained")
+    canvas = _canvas(0.8 + 0.26 * len(compared))
     axes = canvas.subplots()
     rows = list(compared)[::-1]
     colours = ["tab:blue" if compared[row] >= 1 else "tab:red" for row in rows]
     axes.barh(rows, [compared[row] - 1 for row in rows], left=1, color=colours)  # from the target to the figure
     axes.axvline(1, color="black", linewidth=1)
     axes.set(xscale="log", title=_OVERVIEW, xlabel="times; 1: just met; red: missed")
+    _plain(axes.xaxis)
     axes.spines[["top", "right"]].set_visible(False)
-    canvas.savefig(file, dpi=110)
+    canvas.savefig(file, dpi=_DPI)
 
 
 def _draw(plot: Plot, file: Path) -> None:
+    panels = len(plot.lines) if plot.apart else 1
+    canvas = _canvas(_HEIGHT if panels == 1 else 0.8 + 1.3 * panels)
+    every = canvas.subplots(panels, sharex=True, squeeze=False)[:, 0]
+    for number, (name, points) in enumerate(plot.lines.items()):
+        axes = every[number] if plot.apart else every[0]
+        axes.plot(*zip(*points, strict=True), marker="o" if len(points) < 20 else None, label=name)
+    for axes in every:
+        if plot.lines:
+            axes.legend(frameon=False)
+        else:
+            _draw_bars(plot, axes)
+        if plot.logarithmic:
+            axes.set(xscale="log", yscale="log")
+            _plain(axes.xaxis)
+            _plain(axes.yaxis)
+        elif plot.lines:
+            axes.set_ylim(bottom=0)
+            _plain(axes.xaxis)
+        axes.set_ylabel(plot.y)
+        axes.spines[["top", "right"]].set_visible(False)
+    every[0].set_title(plot.title)
+    every[-1].set_xlabel(plot.x)
+    canvas.savefig(file, dpi=_DPI)
+
+
+def _canvas(height: float) -> Any:
     from matplotlib.figure import Figure as Canvas  # noqa: PLC0415 - as above
 
-    canvas = Canvas(figsize=(7, 3.6), layout="constrained")
-    axes = canvas.subplots()
-    for name, points in plot.lines.items():
-        axes.plot(*zip(*points, strict=True), marker="o" if len(points) < 20 else None, label=name)
-    if plot.lines:
-        axes.legend(frameon=False)
-    else:
-        _draw_bars(plot, axes)
-    if plot.logarithmic:
-        axes.set(xscale="log", yscale="log")
-    elif plot.lines:
-        axes.set_ylim(bottom=0)
-    axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
-    axes.spines[["top", "right"]].set_visible(False)
-    canvas.savefig(file, dpi=110)
+    return Canvas(figsize=(7, height), layout="constrained")
+
+
+def _plain(axis: Any) -> None:
+    """Numbers as people write them: 0.5, 20, 10 M; on a logarithmic axis at 1, 2 and 5."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter  # noqa: PLC0415 - as above
+
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_major_formatter(lambda value, _: EngFormatter()(value) if value >= 1000 else f"{value:g}")
+    elif axis.axis_name == "x":
+        axis.set_major_formatter(lambda value, _: EngFormatter()(value) if abs(value) >= 10_000 else f"{value:g}")
 
 
 def _draw_bars(plot: Plot, axes: Any) -> None:

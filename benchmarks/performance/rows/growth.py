@@ -8,7 +8,7 @@ which a training does not read, and dropped after its training.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,8 @@ def measure(setup: Setup) -> Iterator[Figure]:
     [target] = TARGETS
     taken = {interactions: _train(setup, grown(interactions)) for interactions in sorted(setup.growth)}
     exponent = slope([(count, run.seconds) for count, run in taken.items()])
-    told = "; ".join(
+    last = slope([(count, run.seconds) for count, run in taken.items()][-2:])
+    told = f"between the two largest {last:.2f}, as a start takes its seconds whatever the size; " + "; ".join(
         f"{count / 1e6:g} M: {run.seconds:.1f} s, {run.peak_bytes / 1e6:,.0f} MB" for count, run in taken.items()
     )
     plots = [
@@ -60,7 +61,7 @@ def grown(interactions: int) -> Size:
     return Size(max(1, round(S.users * times)), max(1, round(S.titles * math.sqrt(times))), interactions)
 
 
-def slope(points: list[tuple[float, float]]) -> float:
+def slope(points: Sequence[tuple[float, float]]) -> float:
     """Of log y on log x, by least squares; NaN for fewer than two points."""
     if len(points) < 2:
         return math.nan

@@ -85,16 +85,16 @@ def _growth(setup: Setup, cache: Redis, gateway: Gateway) -> Figure:
     growths = {name: _in_the_second_half(samples, name) for name in ("memory", "keys", "resident")}
     told = ", ".join(f"{name} {growth:+.1f} %" for name, growth in growths.items())
     lines = {
-        "Valkey's memory, MB": [(sample["requests"], sample["memory"]) for sample in samples],
-        "thousands of keys": [(sample["requests"], sample["keys"] / 1000) for sample in samples],
-        "gateway processes, resident, MB": [(sample["requests"], sample["resident"]) for sample in samples],
+        "Valkey, MB": [(sample["requests"], sample["memory"]) for sample in samples],
+        "keys, thousands": [(sample["requests"], sample["keys"] / 1000) for sample in samples],
+        "gateway, resident MB": [(sample["requests"], sample["resident"]) for sample in samples],
     }
     return Figure(
         _GROWTH,
         max(growths.values()),
         f"{told}; {done:,} requests of {len(users):,} users by a power law, lists that live {_LIFE_SECONDS} s",
         {"samples": samples, "growth_percent": growths},
-        [Plot("redis", "Over a long load", "requests", "MB, thousands of keys", lines)],
+        [Plot("redis", f"A long load, lists that live {_LIFE_SECONDS} s", "requests", "", lines, apart=True)],
     )
 
 
