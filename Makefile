@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults fuzz rabbitmq lint docs accuracy clean
+.PHONY: help install demo test faults fuzz rabbitmq lint docs accuracy bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -55,5 +55,8 @@ accuracy: ## our models beside implicit and lenskit, on real sets (an hour; inst
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-bench.txt
 	@exec .venv-bench/bin/python -m benchmarks accuracy $(ARGS)
 
-clean: ## remove .venv, .venv-bench and .demo
-	rm -rf $(VENV) .venv-bench .demo
+bench: install ## every target of speed beside its figure (forty minutes; 10 GB of disk meanwhile); ARGS="--runs 1"
+	@exec $(RUN) -m benchmarks run all --plot --markdown docs/PERFORMANCE.md --json .bench/figures.json $(ARGS)
+
+clean: ## remove .venv, .venv-bench, .demo and .bench
+	rm -rf $(VENV) .venv-bench .demo .bench

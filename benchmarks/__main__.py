@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
+import psycopg2
+
 from benchmarks import accuracy, blocks, defaults, filters, variety
+from benchmarks.performance import command
+from demo.errors import DemoError
 from shared.errors import ServiceError
 
 
@@ -13,12 +17,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", required=True)
-    for benchmark in (accuracy, blocks, defaults, filters, variety):
+    for benchmark in (accuracy, blocks, defaults, filters, variety, command):
         benchmark.add(commands)
     chosen = parser.parse_args(arguments)
     try:
         code: int = chosen.run(chosen)
-    except ServiceError as error:
+    except (ServiceError, DemoError, psycopg2.Error) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -11,8 +11,9 @@ from typing import Any
 
 from benchmarks.contest import enter
 from benchmarks.datasets import DATA, DATASETS, Dataset
+from benchmarks.marked import Marked
 from benchmarks.peers.available import available
-from benchmarks.results import Marked, Result, as_markdown, as_record
+from benchmarks.results import Result, as_markdown, as_record
 from shared.model_settings import ModelSettings
 from worker.commands.progress import Watch
 from worker.training.evaluation import evaluate

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.datasets import DATA, DATASETS
-from benchmarks.results import Marked
+from benchmarks.marked import Marked
 from shared.model import Model
 from shared.model_settings import ModelSettings
 from shared.scorer import Weights

@@ -21,14 +21,10 @@ from uuid import UUID
 import numpy as np
 from flask.testing import FlaskClient
 
-from demo.databases import create_schemas, load_sample
+from benchmarks.stage import Contents, opened
+from demo.databases import load_sample
 from demo.movielens import Sample, read_movielens
-from demo.servers import Postgres, Valkey
 from gateway.app import create_app
-from shared.model_store import ModelStore
-from shared.parts import Databases
-from shared.settings import Settings
-from worker.training.train import Training
 
 _SEED: Final = 1
 _WARM_UP: Final = 20  # users
@@ -83,7 +79,7 @@ def _measure(
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for place, user in enumerate(users):
         if place % 50 == 0:
-            print(f"{place} of {len(users)} users", file=sys.stderr, flush=True)
+            _say(f"{place} of {len(users)} users")
         for name, asked in variants.items():
             begun = time.perf_counter()
             answer = client.post(f"/api/recommendations/{user}", json=asked, headers={"Cache-Control": "no-cache"})
@@ -98,24 +94,17 @@ def _measure(
 @contextlib.contextmanager
 def _gateway(folder: Path, sample: Sample) -> Iterator[FlaskClient]:
     """The whole service, but for its processes."""
-    with (
-        Postgres(folder / "postgres", durable=False) as postgres,
-        Valkey(folder / "valkey", appendonly=False) as valkey,
-    ):
-        dsns = create_schemas(postgres)
+
+    def fill(dsns: Mapping[str, str]) -> None:
         load_sample(sample, dsns["user_db"], dsns["catalog_db"], dsns["engagement_db"])
-        settings = Settings.model_validate(
-            {f"{name}_url": dsn for name, dsn in dsns.items()}
-            | {"redis_url": valkey.url(0), "broker_url": valkey.url(1), "model_store": str(folder / "models")}
-            | {"training_budget_seconds": 0}
-        )
-        databases = Databases.connect(settings, processes=1)
-        store = ModelStore.at(settings.model_store, cache=settings.model_cache)
-        Training(databases.engagement, databases.jobs, store, settings).full()
-        app = create_app(settings)
+
+    with opened(folder, Contents("MovieLens", fill), _say) as stage:
+        app = create_app(stage.settings())
         try:
             yield app.test_client()
         finally:
             app.extensions["parts"].close()
-            for database in databases.all():
-                database.close()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -55,10 +55,15 @@ class Supervisor:
         server.start()
         self._running[server.name] = server
 
-    def run(self, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> None:
+    def run(self, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> Process:
         """Start `python -m module arguments` in the project's folder and leave it running."""
         process = self._start(name, module, arguments, environment)
         self._running[name] = process
+        return process
+
+    def end(self, name: str) -> None:
+        """Stop a process started with `run` before the rest."""
+        self._running.pop(name).stop()
 
     def finish(self, name: str, module: str, *arguments: str, environment: Mapping[str, str], seconds: float) -> None:
         """Run `python -m module arguments` to its end.

@@ -39,19 +39,25 @@ def load(platform: Platform, dsns: Mapping[str, str], *, progress: Progress) -> 
         _copy(cursor, "medias (id, title, description, release_year, media_type, cover_url)", _of_titles(platform))
         rows = _of_genres(platform.title_ids, *platform.genres_of_titles())
         _copy(cursor, "tb_media_genre (media_id, genre_name)", rows)
-    with _emptied(dsns["engagement_db"], "engagement_db", "interaction") as cursor:
+    load_interactions(platform, dsns["engagement_db"], progress=progress)
+
+
+def load_interactions(platform: Platform, dsn: str, *, progress: Progress, indexed: bool = True) -> None:
+    """Replace what engagement_db holds. Not `indexed`: the table alone, which is all that a training reads."""
+    with _emptied(dsn, "engagement_db", "interaction", indexed=indexed) as cursor:
         # Indexes that are made of a full table are dense, and made in a third of the time.
         cursor.execute("ALTER TABLE interaction DROP CONSTRAINT interaction_pkey")
         cursor.execute("DROP INDEX interaction_history")
         columns = 'interaction (user_id, media_id, type, interaction_value, "timestamp")'
         _copy(cursor, columns, _of_interactions(platform, progress))
-        cursor.execute("SET maintenance_work_mem = '1GB'")
-        cursor.execute("ALTER TABLE interaction ADD PRIMARY KEY (id)")
+        if indexed:
+            cursor.execute("SET maintenance_work_mem = '1GB'")
+            cursor.execute("ALTER TABLE interaction ADD PRIMARY KEY (id)")
 
 
 @contextlib.contextmanager
-def _emptied(dsn: str, database: str, *tables: str) -> Iterator[Any]:
-    """A cursor on empty tables; afterwards they have their indexes, and the planner knows them."""
+def _emptied(dsn: str, database: str, *tables: str, indexed: bool = True) -> Iterator[Any]:
+    """A cursor on empty tables; afterwards they have their indexes if `indexed`, and the planner knows them."""
     schema = (SCHEMAS / f"{database}.sql").read_text(encoding="utf-8")
     with contextlib.closing(psycopg2.connect(dsn, connect_timeout=_CONNECT_SECONDS)) as connection:
         connection.autocommit = True  # VACUUM refuses to run in a transaction
@@ -60,7 +66,8 @@ def _emptied(dsn: str, database: str, *tables: str) -> Iterator[Any]:
                 cursor.execute(f"DROP TABLE IF EXISTS {table}")
             cursor.execute(schema)
             yield cursor
-            cursor.execute(schema)
+            if indexed:
+                cursor.execute(schema)
             for table in tables:
                 cursor.execute(f"VACUUM (ANALYZE) {table}")
 

@@ -1,0 +1,26 @@
+"""A file for each group of rows that are measured together. One more is one more file, and its name in ALL."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.performance.rows import (
+    cached,
+    growth,
+    job,
+    memory,
+    redis,
+    scoring_batch,
+    scoring_one,
+    start,
+    training,
+    uncached,
+)
+from benchmarks.performance.setup import Benchmark
+
+ALL: Final = tuple(
+    map(
+        Benchmark.of,
+        (scoring_batch, scoring_one, uncached, cached, job, training, growth, memory, redis, start),
+    )
+)

@@ -1,0 +1,102 @@
+"""A list that is in the cache, beside a Flask route that returns constant bytes.
+
+The route is a bare Flask application without any hook of ours (request ids, CORS, compression, errors), under the same
+gunicorn.conf.py with as many processes and threads, and its answer is as long as ours are on average. Both servers are
+up all the time and are asked in turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+import psutil
+
+from benchmarks.performance import profiles
+from benchmarks.performance.figures import Figure, Plot, Sense, Target
+from benchmarks.performance.load import Load, drive
+from benchmarks.performance.rows.uncached import address
+from benchmarks.performance.setup import Setup
+from benchmarks.stage import Gateway
+
+_FEW = Target(
+    "cached", "Cached GETs, a hundred users in turn, 8 connections", "", Sense.AT_LEAST, 0.8,
+    "of the requests/s of a constant route",
+)  # fmt: skip
+_MANY = Target("cached-5000", "The same, 5,000 users in turn", "of a constant route")
+TARGETS: Final = (_FEW, _MANY)
+
+_USERS: Final = {_FEW: 100, _MANY: 5000}
+_REQUESTS: Final = 10_000  # of a run; at least a round of the users
+_CONNECTIONS: Final = 8
+_LIFE_SECONDS: Final = 7200  # of the lists: none ends while it is measured
+
+
+@dataclass(frozen=True)
+class _Asked:
+    load: Load
+    cpu: float  # seconds of the gateway's processes, per request
+
+
+def measure(setup: Setup) -> Iterator[Figure]:
+    """Both rows."""
+    with setup.stage.gateway(cache_seconds=_LIFE_SECONDS) as ours:
+        for target in TARGETS:
+            paths = [address(user) for user in setup.users(_USERS[target])]
+            requests = max(_REQUESTS, len(paths))
+            setup.say(f"{target.row}: {len(paths):,} lists are put into the cache")
+            drive(ours.port, paths, requests=len(paths), connections=_CONNECTIONS)
+            filled = drive(ours.port, paths, requests=len(paths), connections=_CONNECTIONS)
+            application = f"benchmarks.performance.constant:create_app({round(filled.body_bytes / len(paths))})"
+            with setup.stage.gateway(application, path="/constant") as constant:
+                yield _beside(setup, target, ours, paths, constant, requests)
+
+
+def profile(setup: Setup) -> str:
+    """Of a hundred users' cached lists, ten times each."""
+    paths = [address(user) for user in setup.users(_USERS[_FEW])] * 10
+    return profiles.of_requests(setup.stage, paths, cache_seconds=_LIFE_SECONDS)
+
+
+def _beside(
+    setup: Setup, target: Target, ours: Gateway, paths: Sequence[str], constant: Gateway, requests: int
+) -> Figure:
+    sides: dict[str, list[_Asked]] = {"this service": [], "constant bytes": []}
+    _ask(constant, ["/constant"], requests // 10)
+    for _ in setup.turns(f"{target.row}, {requests:,} requests"):
+        sides["this service"].append(_ask(ours, paths, requests))
+        sides["constant bytes"].append(_ask(constant, ["/constant"], requests))
+    rates = {name: [asked.load.rate for asked in side] for name, side in sides.items()}
+    cpu = {name: median(asked.cpu for asked in side) for name, side in sides.items()}
+    mine, theirs = (median(side) for side in rates.values())
+    my_cpu, their_cpu = (seconds * 1e6 for seconds in cpu.values())
+    plot = Plot(
+        target.row,
+        f"Cached GETs, {len(paths):,} users in turn, {_CONNECTIONS} connections",
+        "",
+        "requests/s",
+        bars={f"median of {setup.runs}": {name: median(side) for name, side in rates.items()}},
+    )
+    return Figure(
+        target,
+        mine / theirs,
+        f"{mine:,.0f} requests/s beside {theirs:,.0f}; processor time of the gateway's processes per request "
+        f"{my_cpu:.0f} µs beside {their_cpu:.0f}; answers of {sides['constant bytes'][0].load.body_bytes // requests:,}"
+        f" bytes; medians of {setup.runs} in turns",
+        {"rates": rates, "cpu_seconds_per_request": cpu},
+        [plot],
+    )
+
+
+def _ask(gateway: Gateway, paths: Sequence[str], requests: int) -> _Asked:
+    before = _cpu_seconds(gateway)
+    load = drive(gateway.port, paths, requests=max(1, requests), connections=_CONNECTIONS)
+    return _Asked(load, (_cpu_seconds(gateway) - before) / max(1, requests))
+
+
+def _cpu_seconds(gateway: Gateway) -> float:
+    """Of the processes that serve, since they started."""
+    times = [process.cpu_times() for process in psutil.Process(gateway.process.pid).children()]
+    return float(sum(time.user + time.system for time in times))
