@@ -43,7 +43,18 @@ def test_a_document_without_a_place_for_the_table_is_refused(tmp_path: Path) -> 
 
 def test_every_promise_names_a_test_that_there_is_and_every_fault_test_backs_one() -> None:
     named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", DOCUMENT.read_text()))
-    files = ("broker", "gateway", "killed_trainings", "ledger", "messages", "pressure", "rabbitmq", "soak", "workers")
+    files = (
+        "broker",
+        "gateway",
+        "killed_trainings",
+        "ledger",
+        "messages",
+        "pressure",
+        "rabbitmq",
+        "soak",
+        "split_trainings",
+        "workers",
+    )
     there = {
         (file.name, test)
         for file in (PROJECT / "tests" / "faults" / f"test_{name}.py" for name in files)
