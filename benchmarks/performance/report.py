@@ -178,7 +178,7 @@ def _draw(plot: Plot, file: Path) -> None:
             _plain(axes.xaxis)
             _plain(axes.yaxis)
         elif plot.lines:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * max(top for line in axes.lines for top in line.get_ydata()) or 1)
             _plain(axes.xaxis)
         axes.set_ylabel(plot.y)
         axes.spines[["top", "right"]].set_visible(False)

@@ -29,7 +29,7 @@ _MANY = Target("cached-5000", "The same, 5,000 users in turn", "of a constant ro
 TARGETS: Final = (_FEW, _MANY)
 
 _USERS: Final = {_FEW: 100, _MANY: 5000}
-_REQUESTS: Final = 10_000  # of a run; at least a round of the users
+_REQUESTS: Final = 5000  # of a run; at least a round of the users
 _CONNECTIONS: Final = 8
 _LIFE_SECONDS: Final = 7200  # of the lists: none ends while it is measured
 
