@@ -352,6 +352,8 @@ def fragile(
     gateway = platform.gateway(redis_timeout_seconds=0.3)
     user = uuid4()
     gateway.page(user, fresh=False)
+    with redis.Redis.from_url(own_valkey.url()) as client:  # titles are written in the background
+        wait_for(lambda: len(client.keys("title:*")) == 3, seconds=BOUND)
     yield gateway, user, own_valkey
     own_valkey.resume()
     platform.close()
