@@ -9,7 +9,10 @@ from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,3 +40,21 @@ def inlined(function: Callable[P, T]) -> Callable[P, T]:
     """A part of functions that are compiled, and compiled with them."""
     program: Callable[P, T] = njit(nogil=True)(function)
     return program
+
+
+@intrinsic
+def fetch(_: Any, array: Any, place: Any) -> Any:
+    """In compiled functions, fetch(array, place): have an element on its way into the processor's cache. The array is
+    of one dimension and without gaps; a place outside of it does no harm."""
+
+    def program(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        for_reading, soon_again, data_not_code = (number(value) for value in (0, 3, 1))
+        builder.call(prefetch, [address, for_reading, soon_again, data_not_code])
+        return context.get_dummy_value()
+
+    return types.void(array, place), program

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.compiled import compiled, inlined
+from shared.compiled import compiled, fetch, inlined
 
 _LARGEST = 0x7FFF_FFFF
+_LINE = 16  # numbers of four bytes in a line of the processor's cache
+_AHEAD = 2  # rows of S that are on their way while one is summed up
+_DIGIT = 8  # bits that a pass of the sort looks at
 _place = np.uint64  # an index that is surely not negative: half the time of one that may be, and count from the end
 
 Ints = NDArray[np.int64]
@@ -103,17 +106,20 @@ def retrieve(shelf: Shelf, closed: NDArray[np.bool_], asked: Asked, rule: Rule, 
     models = len(shelf.catalogue_place)
     tops = np.empty(2 * max(1, depth), dtype=np.int32)
     sums = np.empty(-(-models // len(tops)) * len(tops), dtype=np.float32)
-    keys = np.empty(models, dtype=np.int64)
+    keys, spare = np.empty(models, dtype=np.int64), np.empty(models, dtype=np.int64)
     nothing = np.empty(0, dtype=np.int64)
     for user in range(len(asked.masks)):
         mask = asked.masks[user]
         hidden = asked.hidden[asked.hidden_starts[user] : asked.hidden_starts[user + 1]]
         _mark(hidden, taken)
-        _sum_up(shelf, asked, user, sums)
-        neighbours, best = _in_order(keys[: _spoken_for(shelf, sums, taken, tops, keys)], depth)
+        of_user = slice(asked.starts[user], asked.starts[user + 1])
+        _sum_up(shelf, asked.history[of_user], asked.weights[of_user], sums)
+        count = _spoken_for(shelf, sums, taken, tops, keys)
+        neighbours, best = _in_order(keys[:count], spare[:count], depth)
         against = nothing
         if len(neighbours) < depth:
-            against, _ = _in_order(keys[: _spoken_against(shelf, sums, taken, keys)], models)  # all: none is popular
+            count = _spoken_against(shelf, sums, taken, keys)
+            against, _ = _in_order(keys[:count], spare[:count], models)  # all: none is popular
 
         has_content = mask.any()
         new = _new(shelf, mask, taken, rule.new) if has_content and len(neighbours) else nothing
@@ -158,7 +164,7 @@ def owe(
     """
     places, shares = owed_to
     depth, most = collaborative.shape[1], places.shape[2]
-    slots = np.zeros(len(shelf.catalogue_place), dtype=np.int32)  # 1 + a title's place in the list
+    slots = np.zeros(len(shelf.catalogue_place), dtype=np.uint16)  # 1 + a title's place in the list
     sums, parts = np.empty(depth), np.empty((depth, most))
     entries = np.empty((depth, most), dtype=np.int64)
     for user in range(len(titles)):
@@ -169,7 +175,8 @@ def owe(
                 anything = True
         if not anything:
             continue
-        _part(shelf, asked, user, slots, sums, parts, entries)
+        of_user = slice(asked.starts[user], asked.starts[user + 1])
+        _part(shelf, asked.history[of_user], asked.weights[of_user], slots, sums, parts, entries)
         for i in range(depth):
             if collaborative[user, i] > 0:
                 slots[shelf.model_place[titles[user, i]]] = 0
@@ -185,23 +192,32 @@ def owe(
 
 @inlined
 def _part(
-    shelf: Shelf, asked: Asked, user: int, slots: NDArray[np.int32], sums: Floats, parts: Floats, entries: Ints
+    shelf: Shelf,
+    history: Ints,
+    history_weights: Scores,
+    slots: NDArray[np.uint16],
+    sums: Floats,
+    parts: Floats,
+    entries: Ints,
 ) -> None:
     """For each title with a slot: the sum of what the history gives it, the largest parts of it, and whose they are.
 
     slots: (m,), 1 + the place in the others, (d,), (d, c) and (d, c).
     """
+    starts, columns, weights = shelf.starts, shelf.columns, shelf.weights
     sums[:], parts[:], entries[:] = 0, 0, 0
-    start, last = asked.starts[user], parts.shape[1] - 1
-    for entry in range(start, asked.starts[user + 1]):
-        row, weight = asked.history[entry], np.float64(asked.weights[entry])
-        for place in range(_place(shelf.starts[row]), _place(shelf.starts[row + 1])):
-            slot = slots[_place(shelf.columns[place])] - 1
-            part = np.float64(shelf.weights[place]) * weight
-            if slot >= 0 and part > 0:
-                sums[slot] += part
-                if part > parts[slot, last]:
-                    _keep_largest(parts[slot], entries[slot], part, entry - start)
+    last = parts.shape[1] - 1
+    for entry in range(len(history)):
+        _fetch_ahead(starts, columns, weights, history, entry)
+        row, weight = history[entry], np.float64(history_weights[entry])
+        for place in range(_place(starts[row]), _place(starts[row + 1])):
+            slot = slots[_place(columns[place])]
+            if slot > 0:
+                part = np.float64(weights[place]) * weight
+                if part > 0:
+                    sums[slot - 1] += part
+                    if part > parts[slot - 1, last]:
+                        _keep_largest(parts[slot - 1], entries[slot - 1], part, entry)
 
 
 @inlined
@@ -211,13 +227,27 @@ def _mark(titles: Ints, taken: NDArray[np.bool_]) -> None:
 
 
 @inlined
-def _sum_up(shelf: Shelf, asked: Asked, user: int, sums: Scores) -> None:
+def _sum_up(shelf: Shelf, history: Ints, history_weights: Scores, sums: Scores) -> None:
     """Write the sum of the history's rows of S to `sums`."""
+    starts, columns, weights = shelf.starts, shelf.columns, shelf.weights
     sums[:] = 0
-    for entry in range(asked.starts[user], asked.starts[user + 1]):
-        row, weight = asked.history[entry], asked.weights[entry]
-        for place in range(_place(shelf.starts[row]), _place(shelf.starts[row + 1])):
-            sums[_place(shelf.columns[place])] += weight * shelf.weights[place]
+    for entry in range(len(history)):
+        _fetch_ahead(starts, columns, weights, history, entry)
+        row, weight = history[entry], history_weights[entry]
+        for place in range(_place(starts[row]), _place(starts[row + 1])):
+            sums[_place(columns[place])] += weight * weights[place]
+
+
+@inlined
+def _fetch_ahead(
+    starts: NDArray[np.int32], columns: NDArray[np.int32], weights: Scores, history: Ints, entry: int
+) -> None:
+    """Have the processor fetch a row that comes soon: rows lie anywhere in S, and waiting for them is most of a sum."""
+    if entry + _AHEAD < len(history):
+        row = history[entry + _AHEAD]
+        for place in range(_place(starts[row]), _place(starts[row + 1]), _place(_LINE)):
+            fetch(columns, place)
+            fetch(weights, place)
 
 
 @inlined
@@ -234,47 +264,90 @@ def _spoken_for(shelf: Shelf, sums: Scores, taken: NDArray[np.bool_], tops: NDAr
     for start in range(_place(0), _place(len(bits)), _place(len(tops))):
         for hand in range(_place(len(tops))):
             tops[hand] = max(tops[hand], bits[start + hand])
-    least = max(np.int32(1), np.int32(np.sort(tops.astype(np.int64))[len(tops) - most]))
+    least = _largest(tops, most)
     count = _above(least, shelf, bits, taken, keys)
     return count if count >= most or least == 1 else _above(np.int32(1), shelf, bits, taken, keys)
 
 
 @inlined
+def _largest(numbers: NDArray[np.int32], count: int) -> np.int32:
+    """The largest number from 1 on that `count` of them are not below; 1 where there are not as many."""
+    low, high = np.int64(1), np.int64(_LARGEST)
+    while low < high:
+        middle = np.int32((low + high + 1) >> 1)
+        at_least = 0
+        for number in numbers:
+            at_least += number >= middle
+        if at_least >= count:
+            low = np.int64(middle)
+        else:
+            high = np.int64(middle) - 1
+    return np.int32(low)
+
+
+@inlined
 def _above(least: np.int32, shelf: Shelf, bits: NDArray[np.int32], taken: NDArray[np.bool_], keys: Ints) -> int:
     """Write the keys of the untaken titles with such sums: they sort by sum, falling, then by title; how many."""
+    titles, above = shelf.catalogue_place, 0
+    for column in range(_place(len(titles))):
+        keys[above] = column
+        above += bits[column] >= least  # without a branch, which would be guessed wrong too often
     count = 0
-    for column in range(_place(len(bits))):
-        if bits[column] >= least:
-            title = shelf.catalogue_place[column]
-            if title >= 0 and not taken[_place(title)]:
-                keys[count] = (np.int64(_LARGEST - bits[column]) << 32) + title
-                count += 1
+    for column in keys[:above]:
+        title = titles[column]
+        if title >= 0 and not taken[_place(title)]:
+            keys[count] = (np.int64(_LARGEST - bits[column]) << 32) + title
+            count += 1
     return count
 
 
 @inlined
 def _spoken_against(shelf: Shelf, sums: Scores, taken: NDArray[np.bool_], keys: Ints) -> int:
     """Write the keys of the untaken titles with sums below zero: they sort by sum, falling, then by title; how many."""
-    bits = sums.view(np.int32)  # rising where these sums fall
-    count = 0
-    for column in range(_place(len(sums))):
-        if sums[column] < 0:
-            title = shelf.catalogue_place[column]
-            if title >= 0 and not taken[_place(title)]:
-                keys[count] = (np.int64(bits[column]) << 32) + title
-                count += 1
+    bits = sums.view(np.int32)  # beside the sign, rising where these sums fall
+    titles, count = shelf.catalogue_place, 0
+    for column in range(_place(len(titles))):
+        title = titles[column]
+        if sums[column] < 0 and title >= 0 and not taken[_place(title)]:
+            keys[count] = (np.int64(bits[column] & _LARGEST) << 32) + title
+            count += 1
     return count
 
 
 @inlined
-def _in_order(keys: Ints, most: int) -> tuple[Ints, Scores]:
-    """The first `most` titles and their sums, if these are above zero."""
-    best = np.sort(keys)[:most]
+def _in_order(keys: Ints, spare: Ints, most: int) -> tuple[Ints, Scores]:
+    """The first `most` titles and their sums, if these are above zero. spare: room for as many keys."""
+    best = _sorted(keys, spare)[:most]
     titles, scores = np.empty(len(best), dtype=np.int64), np.empty(len(best), dtype=np.float32)
     for place in range(len(best)):
         titles[place] = best[place] & 0xFFFF_FFFF
         scores[place] = np.int32(_LARGEST - (best[place] >> 32)).view(np.float32)
     return titles, scores
+
+
+@inlined
+def _sorted(keys: Ints, spare: Ints) -> Ints:
+    """The same keys, rising, in one of the two arrays; none is negative. Digit by digit from the lowest, each pass
+    keeping the order of the one before (radix sort: Knuth, The Art of Computer Programming 3, 5.2.5)."""
+    differing = np.int64(0)
+    for key in keys:
+        differing |= key ^ keys[0]
+    starts = np.empty(1 << _DIGIT, dtype=np.int64)
+    for shift in range(0, 64, _DIGIT):
+        if differing >> shift & len(starts) - 1 == 0:
+            continue
+        starts[:] = 0
+        for key in keys:
+            starts[key >> shift & len(starts) - 1] += 1
+        start = 0
+        for digit in range(len(starts)):
+            starts[digit], start = start, start + starts[digit]
+        for key in keys:
+            digit = key >> shift & len(starts) - 1
+            spare[starts[digit]] = key
+            starts[digit] += 1
+        keys, spare = spare, keys
+    return keys
 
 
 @inlined
@@ -396,25 +469,25 @@ def _put_in_order(found: Found, user: int, pool: int) -> None:
     """The first `pool` titles by score, equals as they came. Behind them the order is not the hybrid's: a score is held
     down to the one before it."""
     scores = found.scores[user]
+    order = np.arange(pool)
     for i in range(1, pool):
-        k = i
-        while k > 0 and scores[k - 1] < scores[k]:
-            _swap(found, user, k)
+        k, moved = i, order[i]
+        while k > 0 and scores[order[k - 1]] < scores[moved]:
+            order[k] = order[k - 1]
             k -= 1
+        order[k] = moved
+    _rearrange(found.titles[user], order)
+    _rearrange(scores, order)
+    _rearrange(found.content[user], order)
+    _rearrange(found.collaborative[user], order)
+    _rearrange(found.sources[user], order)
     for i in range(1, found.lengths[user]):
-        found.scores[user, i] = min(found.scores[user, i], found.scores[user, i - 1])
+        scores[i] = min(scores[i], scores[i - 1])
 
 
 @inlined
-def _swap(found: Found, user: int, k: int) -> None:
-    """A title of a list with the one before it."""
-    titles, sources, scores = found.titles[user], found.sources[user], found.scores[user]
-    content, collaborative = found.content[user], found.collaborative[user]
-    titles[k - 1], titles[k] = titles[k], titles[k - 1]
-    sources[k - 1], sources[k] = sources[k], sources[k - 1]
-    scores[k - 1], scores[k] = scores[k], scores[k - 1]
-    content[k - 1], content[k] = content[k], content[k - 1]
-    collaborative[k - 1], collaborative[k] = collaborative[k], collaborative[k - 1]
+def _rearrange(column: NDArray[Any], order: Ints) -> None:
+    column[: len(order)] = column[order]
 
 
 @inlined
