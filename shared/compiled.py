@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,19 +43,22 @@ def inlined(function: Callable[P, T]) -> Callable[P, T]:
     return program
 
 
-@intrinsic
-def fetch(_: Any, array: Any, place: Any) -> Any:
-    """In compiled functions, fetch(array, place): have an element on its way into the processor's cache. The array is
-    of one dimension and without gaps; a place outside of it does no harm."""
+def _prefetch(_: Any, array: Any, place: Any) -> Any:
+    """What numba is to write for `fetch`."""
 
     def program(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        prefetch = cast(Any, cgutils).get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         for_reading, soon_again, data_not_code = (number(value) for value in (0, 3, 1))
         builder.call(prefetch, [address, for_reading, soon_again, data_not_code])
         return context.get_dummy_value()
 
     return types.void(array, place), program
+
+
+# In compiled functions, fetch(array, place): have an element on its way into the processor's cache. The array is of one
+# dimension and without gaps; a place outside of it does no harm.
+fetch: Callable[[NDArray[Any], Any], None] = cast(Any, intrinsic(_prefetch))

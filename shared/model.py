@@ -3,7 +3,8 @@
     <version>/manifest.json      what it is, what it was trained on, a checksum per file
     <version>/*.npy              titles, popularity, and the neighbours S as a sparse matrix by rows
 
-S has a row per title of a history and a column per title recommended. Nothing is ever pickled.
+S has a row per title of a history and a column per title recommended. Its columns take two bytes each where these are
+enough: the scorer reads less, and a version of an older release, with four, serves as well. Nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,15 +23,18 @@ from scipy import sparse
 
 from shared.catalogue import Popularity
 from shared.errors import ModelRejected
-from shared.ids import IdIndex
+from shared.ids import IdIndex, IndexArray, Places
 
+WIDE: Final = np.dtype("<i4")
+NARROW: Final = np.dtype("<u2")
 ARRAYS: Final = {
     "titles": np.dtype("S16"),  # (n,), sorted, distinct
     "popularity": np.dtype("<f4"),  # (n,)
     "starts": np.dtype("<i4"),  # (n + 1,), where each row of S starts
-    "columns": np.dtype("<i4"),  # (nnz,)
+    "columns": WIDE,  # (nnz,), or NARROW
     "weights": np.dtype("<f4"),  # (nnz,)
 }
+_MOST_NARROW: Final = 1 << 16  # titles whose places are written in two bytes
 
 
 class _Record(BaseModel):
@@ -104,8 +109,32 @@ class Model:
 
     titles: IdIndex  # n titles
     popularity: NDArray[np.float32]  # (n,)
-    neighbours: sparse.csr_array  # (n, n), float32: S[title in the history, title recommended]
+    starts: NDArray[np.int32]  # (n + 1,), where each row of S starts
+    columns: Places  # (nnz,), S[title in the history, title recommended]
+    weights: NDArray[np.float32]  # (nnz,)
     manifest: Manifest
+
+    @classmethod
+    def of(
+        cls, titles: IdIndex, popularity: NDArray[np.float32], neighbours: sparse.csr_array, manifest: Manifest
+    ) -> Model:
+        """A model in memory. neighbours: S, (n, n), float32."""
+        columns = neighbours.indices.astype(column_type(len(titles)))
+        return cls(titles, popularity, neighbours.indptr.astype(np.int32), columns, neighbours.data, manifest)
+
+    @cached_property
+    def neighbours(self) -> sparse.csr_array:
+        """S, (n, n), float32, as scipy has it: with columns of four bytes, and so a copy of narrow ones."""
+        shape = (len(self.titles), len(self.titles))
+        columns = self.columns.astype(np.int32, copy=False)
+        return sparse.csr_array((self.weights, columns, self.starts), shape=shape, copy=False)
+
+    def rows(self, places: IndexArray) -> tuple[IndexArray, Places, NDArray[np.float32]]:
+        """The entries of some rows of S: which of `places` they are of, their columns, and their weights."""
+        lengths = self.starts[places + 1] - self.starts[places]
+        of = np.repeat(np.arange(len(places)), lengths)
+        entries = np.arange(len(of)) + np.repeat(self.starts[places] - (np.cumsum(lengths) - lengths), lengths)
+        return of, self.columns[entries], self.weights[entries]
 
     @property
     def version(self) -> str:
@@ -120,11 +149,16 @@ class Model:
     @property
     def reach(self) -> int:
         """How many titles some other title recommends."""
-        return len(np.unique(self.neighbours.indices))
+        return len(np.unique(self.columns))
 
     def popular(self) -> Popularity:
         """Popularity as of training."""
         return Popularity(self.titles.ids, self.popularity)
+
+
+def column_type(titles: int) -> np.dtype[Any]:
+    """How the columns of a model of n titles are written."""
+    return NARROW if titles <= _MOST_NARROW else WIDE
 
 
 def open_model(folder: Path, manifest: Manifest) -> Model:
@@ -158,7 +192,9 @@ def _assemble(arrays: dict[str, NDArray[Any]], manifest: Manifest) -> Model:
     """Check that the arrays belong together and hold sense, and make a Model of them."""
     n, starts, columns, weights = len(arrays["titles"]), arrays["starts"], arrays["columns"], arrays["weights"]
     checks = {
-        "arrays have unexpected types": all(arrays[name].dtype == dtype for name, dtype in ARRAYS.items()),
+        "arrays have unexpected types": all(
+            arrays[name].dtype in ((dtype, NARROW) if name == "columns" else (dtype,)) for name, dtype in ARRAYS.items()
+        ),
         "it holds no titles": n > 0,
         "it holds no neighbours": len(columns) > 0,
         "arrays have unexpected lengths": len(arrays["popularity"]) == n
@@ -179,6 +215,8 @@ def _assemble(arrays: dict[str, NDArray[Any]], manifest: Manifest) -> Model:
     return Model(
         titles=IdIndex(np.asarray(arrays["titles"])),
         popularity=np.asarray(arrays["popularity"]),
-        neighbours=sparse.csr_array((weights, columns, starts), shape=(n, n), copy=False),
+        starts=np.asarray(starts),
+        columns=np.asarray(columns),
+        weights=np.asarray(weights),
         manifest=manifest,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.compiled import compiled, fetch, inlined
+from shared.ids import Places
 
 _LARGEST = 0x7FFF_FFFF
 _LINE = 16  # numbers of four bytes in a line of the processor's cache
@@ -28,7 +29,7 @@ class Shelf(NamedTuple):
     """The arrays of a snapshot that the loops read: a catalogue of n titles, a model of m."""
 
     starts: NDArray[np.int32]  # (m + 1,), of S
-    columns: NDArray[np.int32]  # (nnz,)
+    columns: Places  # (nnz,), in two bytes or in four
     weights: Scores  # (nnz,)
     catalogue_place: Ints  # (m,), -1 for a title that may not be shown
     model_place: Ints  # (n,), -1 for a title that the model does not know
@@ -239,9 +240,7 @@ def _sum_up(shelf: Shelf, history: Ints, history_weights: Scores, sums: Scores) 
 
 
 @inlined
-def _fetch_ahead(
-    starts: NDArray[np.int32], columns: NDArray[np.int32], weights: Scores, history: Ints, entry: int
-) -> None:
+def _fetch_ahead(starts: NDArray[np.int32], columns: Places, weights: Scores, history: Ints, entry: int) -> None:
     """Have the processor fetch a row that comes soon: rows lie anywhere in S, and waiting for them is most of a sum."""
     if entry + _AHEAD < len(history):
         row = history[entry + _AHEAD]

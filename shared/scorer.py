@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ from shared.catalogue import Catalogue, Listed, Popularity
 from shared.filters import passing
 from shared.ids import IndexArray, id_array
 from shared.media import Source, Strategy
+from shared.model import NARROW, WIDE
 from shared.options import PLAIN, ListOptions
 from shared.ranked_list import CAUSES, SOURCE_CODE, STEPS, Causes, RankedList
-from shared.retrieval import Asked, Found, Rule, owe, retrieve
+from shared.retrieval import Asked, Found, Rule, owe, read_only, retrieve
 from shared.snapshot import Snapshot
 from shared.taste import Taste
 
@@ -87,9 +89,13 @@ def warm_up() -> None:
     """Have the loops compiled, which they are at their first call: no request should wait for that."""
     nothing = Catalogue.build(Listed.ids_only(id_array(b"")), {}, Popularity.unknown())
     snapshot, nobody = Snapshot.join(nothing, None), [Taste.of_nobody()]
-    rank(nobody, snapshot, Weights())
-    asked, steps = _Task(snapshot, Weights(), PLAIN, 0).asked(nobody), np.empty((1, 0, CAUSES), dtype=np.uint16)
-    owe(snapshot.shelf, asked, np.empty((1, 0), dtype=np.int64), np.empty((1, 0), dtype=np.uint16), (steps, steps))
+    task = _Task(snapshot, Weights(), PLAIN, 0)
+    asked, closed, found = task.asked(nobody), np.empty(0, dtype=np.bool_), Found.empty(1, 0)
+    steps, owed_to = np.empty((1, 0), dtype=np.uint16), np.empty((1, 0, CAUSES), dtype=np.uint16)
+    for columns in (NARROW, WIDE):
+        shelf = snapshot.shelf._replace(columns=read_only(np.empty(0, dtype=columns)))
+        retrieve(shelf, closed, asked, task.rule, found)
+        owe(shelf, asked, found.titles, steps, (owed_to, owed_to))
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,9 @@ class _Task:
     def lists(self, tastes: Sequence[Taste], closed: NDArray[np.bool_]) -> Iterator[RankedList]:
         """closed: (n,), titles that the filters leave out."""
         asked = self.asked(tastes)
-        variety, new = self.options.variety, self.weights.new
+        variety = self.options.variety
         found = Found.empty(len(tastes), self._most(candidates(variety, self.weights.depth)))
-        retrieve(self.snapshot.shelf, closed, asked, Rule(self.weights.content, self.weights.pool, new, _CODES), found)
+        retrieve(self.snapshot.shelf, closed, asked, self.rule, found)
         strategies = [
             _strategy(has_content=bool(wants), has_collaborative=bool(known))
             for wants, known in zip(np.any(asked.masks, axis=1), found.has_neighbours, strict=True)
@@ -114,6 +120,10 @@ class _Task:
         if variety != PLAIN.variety:
             found = self._varied(tastes, strategies, asked, found, closed)
         return self.ranked_lists(tastes, strategies, asked, found)
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(self.weights.content, self.weights.pool, self.weights.new, _CODES)
 
     def asked(self, tastes: Sequence[Taste]) -> Asked:
         """What is known of the users, end to end."""
@@ -187,10 +197,10 @@ class _Task:
         if explained.any():
             owe(self.snapshot.shelf, asked, found.titles, explained, (owed_to[0], owed_to[1]))
         history = model.titles.ids[asked.history] if model else id_array(b"")
-        for row, (taste, strategy) in enumerate(zip(tastes, strategies, strict=True)):
-            length = int(found.lengths[row])
-            causes = Causes.none(length)
-            if explained[row].any():
+        is_explained, nothing = np.any(explained, axis=1).tolist(), cache(Causes.none)
+        for row, (taste, strategy, length) in enumerate(zip(tastes, strategies, found.lengths.tolist(), strict=True)):
+            causes = nothing(length)
+            if is_explained[row]:
                 of_user = slice(asked.starts[row], asked.starts[row + 1])
                 places, shares = owed_to[:, row, :length]
                 causes = Causes(history[of_user], taste.kinds.astype(np.uint8), places, shares)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.catalogue import Catalogue
 from shared.ids import IndexArray
-from shared.model import Model
+from shared.model import NARROW, Model
 from shared.retrieval import Shelf, read_only
 
 
@@ -38,11 +38,11 @@ class Snapshot:
     @cached_property
     def shelf(self) -> Shelf:
         """What of it the scorer's loops read."""
-        catalogue, neighbours = self.catalogue, self.model.neighbours if self.model else None
+        catalogue, model = self.catalogue, self.model
         arrays = (
-            np.zeros(1, dtype=np.int32) if neighbours is None else neighbours.indptr.astype(np.int32, copy=False),
-            np.empty(0, dtype=np.int32) if neighbours is None else neighbours.indices.astype(np.int32, copy=False),
-            np.empty(0, dtype=np.float32) if neighbours is None else neighbours.data,
+            model.starts if model else np.zeros(1, dtype=np.int32),
+            model.columns if model else np.empty(0, dtype=NARROW),
+            model.weights if model else np.empty(0, dtype=np.float32),
             self.catalogue_place,
             self.model_place,
             catalogue.genres,

@@ -53,16 +53,16 @@ def genre_similarity(masks: NDArray[np.uint64]) -> Floats:
 def _neighbour_similarity(places: IndexArray, model: Model) -> Floats:
     """places: (n,), model indices, -1 for a title it does not know; such a row is 0."""
     known = np.flatnonzero(places >= 0)
-    rows = model.neighbours[places[known]]
-    row = np.repeat(known, np.diff(rows.indptr))
+    of, columns, weights = model.rows(places[known])
+    row = known[of]
     strongest = np.zeros(len(places), dtype=np.float32)
-    np.maximum.at(strongest, row, rows.data)
+    np.maximum.at(strongest, row, weights)
     column_of = np.full(len(model.titles), -1, dtype=np.int64)
     column_of[places[known]] = known
-    column = column_of[rows.indices]
-    kept = (column >= 0) & (rows.data > 0)
+    column = column_of[columns]
+    kept = (column >= 0) & (weights > 0)
     alike = np.zeros((len(places), len(places)))
-    alike[row[kept], column[kept]] = rows.data[kept] / strongest[row[kept]]
+    alike[row[kept], column[kept]] = weights[kept] / strongest[row[kept]]
     return np.maximum(alike, alike.T)
 
 

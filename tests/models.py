@@ -25,7 +25,7 @@ def model_of(neighbours: sparse.csr_array, titles: IdArray) -> Model:
         version="20240101T000000Z-00000000", created_at=NOW, titles=len(titles), neighbours=neighbours.nnz,
         checksums={}, **DESCRIPTION.model_dump(),
     )  # fmt: skip
-    return Model(IdIndex(titles), np.zeros(len(titles), dtype=np.float32), neighbours, manifest)
+    return Model.of(IdIndex(titles), np.zeros(len(titles), dtype=np.float32), neighbours, manifest)
 
 
 def publish_small(store: ModelStore, *, at: datetime = NOW, **changes: Any) -> Model:

@@ -40,7 +40,7 @@ shared.contracts                -> pydantic shared.callbacks shared.errors share
 shared.answers                  -> shared.documents shared.errors shared.job_states shared.media
 
 shared.ids                      -> numpy
-shared.compiled                 -> numba
+shared.compiled                 -> numba numpy llvmlite
 shared.interactions             -> numpy shared.ids shared.media
 shared.catalogue                -> numpy shared.ids shared.media
 shared.ranked_list              -> numpy shared.ids shared.media
@@ -51,16 +51,16 @@ shared.model_copies             -> shared.errors shared.file_lock shared.model s
 shared.model_store              -> orjson pydantic shared.errors shared.file_lock shared.model shared.model_copies
                                    shared.storage
 shared.strengths                -> numpy shared.ids shared.interactions shared.media shared.model_settings
-shared.retrieval                => __future__ typing numpy shared.compiled
+shared.retrieval                => __future__ typing numpy shared.compiled shared.ids
 shared.snapshot                 -> numpy shared.catalogue shared.ids shared.model shared.retrieval
 shared.taste                    -> numpy shared.ids
 shared.tastes                   -> numpy shared.ids shared.interactions shared.media shared.snapshot
                                    shared.strengths shared.taste
 shared.filters                  -> numpy shared.catalogue shared.ids shared.options
-shared.scorer                   => __future__ collections.abc dataclasses typing numpy
+shared.scorer                   => __future__ collections.abc dataclasses functools typing numpy
                                    shared.arranging shared.catalogue shared.filters
-                                   shared.ids shared.media shared.options shared.ranked_list shared.retrieval
-                                   shared.snapshot shared.taste
+                                   shared.ids shared.media shared.model shared.options shared.ranked_list
+                                   shared.retrieval shared.snapshot shared.taste
 shared.arranging                => __future__ dataclasses typing numpy shared.ids shared.media shared.options
                                    shared.ranked_list shared.snapshot
                                    shared.variety
@@ -200,6 +200,7 @@ standardwebhooks    worker.announcing.webhook
 fsspec              shared.storage
 rich                worker.commands.*
 numba               shared.compiled
+llvmlite            shared.compiled
 pyarrow             worker.training.*
 matplotlib          worker.commands.report
 importlib

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from shared.errors import ModelRejected
 from shared.ids import pack_ids
-from shared.model import Interval, Manifest, Model, open_model
+from shared.model import NARROW, WIDE, Interval, Manifest, Model, checksum, column_type, open_model
 from shared.model_store import ModelStore
 from tests.models import NEIGHBOURS, described, publish_small
 
@@ -44,6 +44,38 @@ def test_a_model_in_use_is_mapped_not_read(published: Model) -> None:
     assert "weights.npy" in maps.read_text()
     with pytest.raises(ValueError, match="read-only"):
         published.neighbours.data[0] = 1
+
+
+def of_columns(folder: Path, published: Model, columns: np.ndarray) -> Manifest:
+    """The version's manifest, once it has these columns."""
+    np.save(folder / "columns.npy", columns)
+    checksums = published.manifest.checksums | {"columns": checksum(folder / "columns.npy")}
+    return published.manifest.model_copy(update={"checksums": checksums})
+
+
+def test_columns_of_four_bytes_as_an_older_release_wrote_them_are_opened_too(folder: Path, published: Model) -> None:
+    assert published.columns.dtype == NARROW
+    model = open_model(folder, of_columns(folder, published, published.columns.astype(WIDE)))
+    assert model.columns.dtype == WIDE
+    assert (model.neighbours.toarray() == NEIGHBOURS).all()
+
+
+@pytest.mark.parametrize("other", ["<i8", "<u4", "u1", "<f4"])
+def test_columns_of_any_other_type_are_refused(folder: Path, published: Model, other: str) -> None:
+    manifest = of_columns(folder, published, published.columns.astype(other))
+    with pytest.raises(ModelRejected, match="unexpected types"):
+        open_model(folder, manifest)
+
+
+@pytest.mark.parametrize(("titles", "written"), [(1, NARROW), (65_536, NARROW), (65_537, WIDE)])
+def test_columns_take_two_bytes_each_while_these_can_name_every_title(titles: int, written: np.dtype) -> None:
+    assert column_type(titles) == written
+
+
+def test_rows_come_with_what_they_are_of(published: Model) -> None:
+    of, columns, weights = published.rows(np.array([2, 0]))
+    assert (of.tolist(), columns.tolist(), weights.tolist()) == ([0, 1, 1], [0, 1, 2], [1, 2, 1])
+    assert [len(part) for part in published.rows(np.array([], dtype=np.int64))] == [0, 0, 0]
 
 
 def test_nothing_in_a_version_is_pickled(folder: Path) -> None:

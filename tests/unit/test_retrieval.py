@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.media import Kind
+from shared.model import NARROW, WIDE
 from shared.options import Filters, ListOptions, Variety
 from shared.ranked_list import RankedList
 from shared.scorer import Weights, rank
@@ -97,6 +98,18 @@ def test_whatever_is_asked_for_the_lists_are_those_of_the_slow_one(options: List
     tastes = users(draw, snapshot, 80)  # more than a block
     found = rank(tastes, snapshot, weights, options, explained=25)
     assert_same(found, slow_scorer.rank(tastes, snapshot, weights, options, explained=25))
+
+
+@pytest.mark.parametrize("columns", [NARROW, WIDE])
+def test_however_wide_the_models_columns_are_the_lists_are_those_of_the_slow_one(columns: np.dtype) -> None:
+    draw = np.random.default_rng(3)
+    snapshot = a_snapshot(draw, 60, of_model=50, ties=False)
+    snapshot = replace(snapshot, model=replace(snapshot.model, columns=snapshot.model.columns.astype(columns)))
+    assert snapshot.shelf.columns.dtype == columns
+    tastes = users(draw, snapshot, 20)
+    assert_same(
+        rank(tastes, snapshot, Weights(), explained=10), slow_scorer.rank(tastes, snapshot, Weights(), explained=10)
+    )
 
 
 @settings(max_examples=150, deadline=None)

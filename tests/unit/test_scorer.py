@@ -57,7 +57,7 @@ def signed(matrix: np.ndarray, users: int = 1) -> Model:
         users=users, titles=matrix.shape[1], interactions=0, neighbours=neighbours.nnz, checksums={},
     )  # fmt: skip
     titles = IdIndex(pack_ids(title(i) for i in range(matrix.shape[1])))
-    return Model(titles, np.zeros(matrix.shape[1], dtype=np.float32), neighbours, manifest)
+    return Model.of(titles, np.zeros(matrix.shape[1], dtype=np.float32), neighbours, manifest)
 
 
 def taste(snapshot: Snapshot, likes: list[int] = (), genres: set[str] = frozenset(), seen: list[int] = ()) -> Taste:

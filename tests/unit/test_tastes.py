@@ -41,7 +41,7 @@ def snapshot(recency: float = 0.0, *, model: list[int] | None = None, catalogue:
     titles = pack_ids(map(uid, catalogue))
     return Snapshot.join(
         Catalogue.build(Listed.ids_only(titles), {}, Popularity.unknown()),
-        Model(IdIndex(ids), np.zeros(n), ring, manifest),
+        Model.of(IdIndex(ids), np.zeros(n), ring, manifest),
     )
 
 

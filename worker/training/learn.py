@@ -56,7 +56,7 @@ def learn(histories: Histories, choice: Choice, limits: Limits, fit: Fit = in_th
     neighbours = fit(choice.estimator, histories, limits)
     if not neighbours.nnz:
         raise NothingToTrainOn("no two titles share a user: every user has liked or watched only one")
-    return Model(
+    return Model.of(
         titles=IdIndex(histories.title_ids),
         popularity=np.zeros(len(histories.title_ids), dtype=np.float32),
         neighbours=neighbours,
