@@ -7,6 +7,7 @@ through `to_uuids` only.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -34,6 +35,17 @@ def to_uuids(ids: IdArray) -> list[UUID]:
     """The array's ids as UUIDs, in order."""
     raw = ids.tobytes()
     return [UUID(bytes=raw[i : i + ID_BYTES]) for i in range(0, len(raw), ID_BYTES)]
+
+
+def to_known_uuids(ids: IdArray) -> list[UUID]:
+    """As to_uuids, for ids that come again and again, like those of titles: an id's UUID is made once and kept."""
+    raw = ids.tobytes()
+    return [_known(raw[i : i + ID_BYTES]) for i in range(0, len(raw), ID_BYTES)]
+
+
+@lru_cache(maxsize=20_000)  # about 5 MB
+def _known(raw: bytes) -> UUID:
+    return UUID(bytes=raw)
 
 
 class IdIndex:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from shared.ids import to_uuids
+from shared.ids import to_known_uuids
 from shared.list_name import ListName
 from shared.media import Page, Reason, Recommendation, Title
 from shared.ranked_list import STEPS, RankedList
@@ -44,7 +44,7 @@ class Pages:
         Raises DatabaseUnavailable when catalog_db is down and a title of a page was not seen lately.
         """
         parts = {name: ranking.ranked.part(slice(offset, offset + limit)) for name, ranking in rankings.items()}
-        ids = {i for part in parts.values() for i in to_uuids(part.titles)}
+        ids = {i for part in parts.values() for i in to_known_uuids(part.titles)}
         spoken_of = {i for part in parts.values() for i in mentioned(part)} if explain else set()
         titles, last_seen = self._titles.find(ids, besides=spoken_of, bulk=bulk)
         return {
@@ -76,6 +76,6 @@ def _recommendations(
             source=part.source(place),
             reason=why[place],
         )
-        for place, media_id in enumerate(to_uuids(part.titles))
+        for place, media_id in enumerate(to_known_uuids(part.titles))
         if media_id in titles
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
-from shared.ids import to_uuids
+from shared.ids import to_known_uuids
 from shared.list_name import ListKind, ListName
 from shared.media import Cause, Kind, Reason, Source, Title, name_key
 from shared.ranked_list import STEPS, RankedList
@@ -30,7 +30,7 @@ def mentioned(ranked: RankedList) -> set[UUID]:
 def _mentioned(ranked: RankedList) -> tuple[list[int], list[UUID]]:
     """The places of these in the history, from 1 on, and their ids."""
     places = sorted(set(ranked.causes.places.ravel().tolist()) - {0})
-    return places, to_uuids(ranked.causes.history[np.array(places, dtype=np.int64) - 1])
+    return places, to_known_uuids(ranked.causes.history[np.array(places, dtype=np.int64) - 1])
 
 
 def reasons(name: ListName, ranked: RankedList, titles: Mapping[UUID, Title]) -> list[Reason]:
@@ -43,7 +43,7 @@ def reasons(name: ListName, ranked: RankedList, titles: Mapping[UUID, Title]) ->
     }
     found = []
     places, shares = ranked.causes.places.tolist(), ranked.causes.shares.tolist()
-    for place, media_id in enumerate(to_uuids(ranked.titles)):
+    for place, media_id in enumerate(to_known_uuids(ranked.titles)):
         named = zip(places[place], shares[place], strict=True)
         causes = [(*known[cause], share) for cause, share in named if cause in known]
         genres = titles[media_id].genres if media_id in titles else ()
