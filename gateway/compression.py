@@ -24,10 +24,8 @@ def register(app: Flask) -> None:
 def _compress(response: Response) -> Response:
     if response.headers.get("Content-Type", "").partition(";")[0] not in _TYPES:
         return response
-    if "Vary" in response.headers:
-        response.vary.add("Accept-Encoding")
-    else:
-        response.headers["Vary"] = "Accept-Encoding"
+    varies = response.headers.get("Vary")
+    response.headers["Vary"] = f"{varies}, Accept-Encoding" if varies else "Accept-Encoding"
     if "HTTP_ACCEPT_ENCODING" not in request.environ:
         return response
     whole = response.status_code not in (204, 206, 304) and "Content-Encoding" not in response.headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cached_property, wraps
 from inspect import cleandoc
 from typing import Any, Final
 
@@ -97,7 +97,7 @@ class Endpoint:
         """Where a request says what it asks: in its query or its body. None: there is nothing to say."""
         return None if self.asks in (None, NoQuery) else "body" if method == "POST" else "query"
 
-    @property
+    @cached_property
     def negotiates(self) -> bool:
         """Whether `Accept` makes a difference."""
         return any(len(answer.content) > 1 for answer in self.answers)
@@ -138,13 +138,11 @@ class Endpoint:
     def _page(self, request: Request, page: Page) -> Response:
         """A document with its ETag, or 304 when the caller has it."""
         headers = {"Content-Type": rendering.JSON, "Cache-Control": self.cache, "ETag": f'W/"{page.tag}"'}
-        if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(page.tag):
-            response = Response(b"", 304, headers)
-        else:
-            response = Response(page.body, 200, headers)
         if self.negotiates:
-            response.vary.add("Accept")
-        return response
+            headers["Vary"] = "Accept"
+        if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(page.tag):
+            return Response(b"", 304, headers)
+        return Response(page.body, 200, headers)
 
 
 class Endpoints(Blueprint):

@@ -116,7 +116,7 @@ class Settings(ModelSettings):
     redis_timeout_seconds: float = Field(0.5, gt=0, le=10, description="longest wait for Redis to connect or answer")
     cache_seconds: int = Field(600, ge=1, le=86_400, description="life of a user's cached list; 300-900 is usual")
     reuse_seconds: float = Field(
-        2.0,
+        5.0,
         ge=0,
         le=60,
         description="how long a process may answer with titles and pages it has just read or made; 0: not at all",
