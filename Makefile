@@ -20,9 +20,9 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 	@touch $@
 
 # Kept in __pycache__; without this, the first to start would do it.
-$(VENV)/.compiled: $(VENV)/.installed shared/retrieval.py
-	@echo "Compiling the scorer's loops (half a minute) ..."
-	@$(RUN) -c 'from shared.scorer import warm_up; warm_up()'
+$(VENV)/.compiled: $(VENV)/.installed shared/retrieval.py worker/training/estimators/counting.py
+	@echo "Compiling the loops of scorer and training (a minute) ..."
+	@$(RUN) -c 'import shared.scorer, worker.training.train as training; shared.scorer.warm_up(); training.warm_up()'
 	@touch $@
 
 demo: install ## run the whole service on real data (Ctrl-C stops it)

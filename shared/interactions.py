@@ -104,7 +104,7 @@ def settle(users: Places, titles: Places, found: Feedback) -> Settled:
     order[places] = some[np.lexsort((found.rows[some], found.times[some], opinion, pairs[some]))]
 
     kept = order[last]
-    del pairs, order  # these are the largest arrays of a training
+    del pairs, order, last, repeated, places, some  # the largest of a training are among these
     return Settled(
         users=users[kept],
         titles=titles[kept],

@@ -48,9 +48,9 @@ class Strengths:
 
     def of(self, kinds: NDArray[np.int8], values: NDArray[np.float32]) -> Strength:
         """Strengths of n interactions. kinds: (n,) of Kind; values: (n,), NaN counts fully. Shape (n,), float32."""
-        by_kind = np.zeros(len(Kind), dtype=np.float32)
-        by_kind[Kind.LIKE], by_kind[Kind.WATCH], by_kind[Kind.DISLIKE] = self.like, self.watch, self.dislike
-        strengths = by_kind[kinds]
+        strengths = np.zeros(len(kinds), dtype=np.float32)
+        for kind, strength in ((Kind.LIKE, self.like), (Kind.WATCH, self.watch), (Kind.DISLIKE, self.dislike)):
+            strengths[kinds == kind] = strength  # an array indexed by kinds would have 8 bytes for each meanwhile
         if self.value_weight:
             share = np.clip(np.nan_to_num(values / self.value_full, nan=1.0), 0.0, 1.0)
             strengths = strengths * (1 - self.value_weight + self.value_weight * share)

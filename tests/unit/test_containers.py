@@ -122,6 +122,32 @@ def test_an_image_starts_its_program_without_a_shell_that_would_keep_signals_fro
 
 
 @every_image
+def test_what_was_compiled_for_the_image_is_where_the_service_may_write_before_it_starts(
+    dockerfile: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "compiled" / "shared").mkdir(parents=True)
+    (tmp_path / "compiled" / "shared" / "loops.nbi").write_text("of the image")
+    [build] = [arguments for name, arguments in stages(dockerfile)[-1] if name == "RUN" and "warm_up" in arguments]
+    assert build.startswith("NUMBA_CACHE_DIR=/compiled ")
+    entry = [part.replace("/compiled", f"{tmp_path}/compiled") for part in json.loads(last(dockerfile, "ENTRYPOINT"))]
+    cache = tmp_path / "tmp" / "numba"
+    read = [sys.executable, "-c", "import sys; print(open(sys.argv[1]).read())", f"{cache}/shared/loops.nbi"]
+    for _ in ("a start", "another, with the files there"):
+        ran = subprocess.run([*entry, *read], env={"NUMBA_CACHE_DIR": str(cache), "PATH": os.environ["PATH"]},
+                             capture_output=True, text=True, timeout=30, check=True)  # fmt: skip
+        assert ran.stdout.strip() == "of the image"
+
+
+@every_image
+def test_the_program_is_the_containers_first_process_so_that_signals_reach_it(dockerfile: Path, tmp_path: Path) -> None:
+    entry = json.loads(last(dockerfile, "ENTRYPOINT"))
+    command = [*entry, sys.executable, "-c", "import os; print(os.getpid())"]
+    with subprocess.Popen(command, env={"NUMBA_CACHE_DIR": str(tmp_path), "PATH": os.environ["PATH"]},
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:  # fmt: skip
+        assert int(started.communicate(timeout=30)[0]) == started.pid
+
+
+@every_image
 def test_an_image_declares_the_models_as_a_volume(dockerfile: Path) -> None:
     assert last(dockerfile, "VOLUME") == "/models"
 

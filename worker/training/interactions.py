@@ -100,7 +100,8 @@ class Interactions:
     @property
     def positive(self) -> NDArray[np.bool_]:
         """Where a user likes or watched a title. Shape (m,)."""
-        return np.isin(self.kinds, (Kind.LIKE, Kind.WATCH))
+        positive: NDArray[np.bool_] = (self.kinds == Kind.LIKE) | (self.kinds == Kind.WATCH)
+        return positive
 
     def histories(self) -> Histories:
         """R, a row per user of the index space."""

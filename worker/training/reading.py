@@ -11,6 +11,7 @@ from shared.errors import DatabaseUnavailable
 from shared.interactions import InteractionRows
 from shared.repositories.engagement import EngagementRepository
 from worker.training.coded_rows import CodedRows, Parts
+from worker.training.freed import give_back
 
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
 _HEADER_BYTES: Final = len(_SIGNATURE) + 8  # flags, and the length of an extension, which is 0
@@ -65,7 +66,9 @@ class CopyReader:
         self._parse()
         if self._pending != _TRAILER:
             raise ValueError("the binary COPY ended too early")
-        return self._parts.joined()
+        rows = self._parts.joined()
+        give_back()  # each part had ids of its own
+        return rows
 
     def _parse(self) -> None:
         if not self._started:

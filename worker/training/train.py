@@ -19,7 +19,9 @@ from shared.broker import PublishBlocks
 from shared.catalogue import Listed
 from shared.databases import Database
 from shared.errors import NothingToTrainOn, TrainingBusy
-from shared.ids import IdIndex
+from shared.ids import IdIndex, id_array
+from shared.interactions import InteractionRows
+from shared.media import Kind
 from shared.model import Description, Evidence, Manifest, Model
 from shared.model import Trial as TrialRecord
 from shared.model_store import ModelStore
@@ -195,6 +197,25 @@ class Training:
             blocks = Blocks(workbench, self.publish_blocks, self.settings)
             return blocks.fit(estimator.rows(histories), threads=limits.threads)
         return estimator.fit(histories, limits)
+
+
+def warm_up() -> None:
+    """Have the loops of a training compiled and kept. Else they are in the first one, beside all the data."""
+    ids = id_array(bytes(range(32)))
+    two, times = np.arange(2), np.zeros(2, dtype=np.int64)
+    found = InteractionRows(
+        users=ids[[0, 0]],
+        titles=ids,
+        kinds=np.full(2, Kind.LIKE, dtype=np.int8),
+        times=times,
+        rows=two,
+        values=np.ones(2, dtype=np.float32),
+    )
+    histories = Interactions.of(CodedRows.of(found), Strengths(like=1.0, watch=1.0, dislike=0.0)).histories()
+    family = CoOccurrence(history_exponent=0.5, user_exponent=0.5, title_exponent=0.5, order=0.5, neighbours=1)
+    rows = family.rows(histories)
+    rows.block(slice(0, 2), threads=1)
+    rows.counts.dense(threads=1)
 
 
 def _evidence(selection: Selection, seed: int) -> Evidence:
