@@ -7,7 +7,7 @@ import sys
 
 import psycopg2
 
-from benchmarks import accuracy, blocks, defaults, filters, variety
+from benchmarks import accuracy, defaults, filters, variety
 from benchmarks.performance import command
 from demo.errors import DemoError
 from shared.errors import ServiceError
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", required=True)
-    for benchmark in (accuracy, blocks, defaults, filters, variety, command):
+    for benchmark in (accuracy, defaults, filters, variety, command):
         benchmark.add(commands)
     chosen = parser.parse_args(arguments)
     try:

@@ -114,6 +114,25 @@ class Stage:
         finally:
             self._supervisor.end("worker")
 
+    @contextlib.contextmanager
+    def helper(self, number: int, **changes: Any) -> Iterator[Process]:
+        """One of several workers with a process of one thread, and no gateway, once it says that it is ready."""
+        name = f"helper-{number}"
+        log = self.log(name)
+        log.unlink(missing_ok=True)
+        arguments = ["run", "--concurrency", "1", "--name", f"{name}@%h"]
+        environment = self.environment(training_threads=1, **changes)
+        process = self._supervisor.run(name, "worker", *arguments, environment=environment)
+        try:
+            self.wait(lambda: _expect_said(log, "is ready: "))
+            yield process
+        finally:
+            self._supervisor.end(name)
+
+    def log(self, name: str) -> Path:
+        """The log file of one of its processes."""
+        return self._supervisor.log(name)
+
     def wait(self, ask: Callable[[], object]) -> None:
         """Until `ask` no longer raises WrongAnswer. Raises it after a minute, ServerError when a process stopped."""
         deadline = time.monotonic() + _READY_SECONDS
@@ -151,6 +170,11 @@ class Stage:
         body = gateway.client.get("/health/ready").body
         if body["status"] != "ready":
             raise WrongAnswer(f"the service is not ready: {body['checks']}")
+
+
+def _expect_said(log: Path, words: str) -> None:
+    if words not in log.read_text(encoding="utf-8", errors="replace"):
+        raise WrongAnswer(f"{log} does not say {words!r} yet")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks.performance.rows import (
+    blocks,
     cached,
     growth,
     job,
@@ -21,6 +22,6 @@ from benchmarks.performance.setup import Benchmark
 ALL: Final = tuple(
     map(
         Benchmark.of,
-        (scoring_batch, scoring_one, uncached, cached, job, training, growth, memory, redis, start),
+        (scoring_batch, scoring_one, uncached, cached, job, training, blocks, growth, memory, redis, start),
     )
 )

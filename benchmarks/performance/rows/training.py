@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from benchmarks.performance.figures import Figure, Plot, Sense, Target
 from benchmarks.performance.in_process import databases
 from benchmarks.performance.setup import Setup
 from benchmarks.stage import Stage
+from shared.model_store import ModelStore
 from shared.repositories.engagement import EngagementRepository
 from shared.strengths import Strengths
 from worker.training.configuration import policy
@@ -44,22 +46,28 @@ class Taken:
 
     seconds: float
     peak_bytes: int  # the largest resident set
+    checksums: Mapping[str, str]  # of the model's arrays
+
+
+def store(stage: Stage) -> str:
+    """Where `train` keeps the model while it runs."""
+    return str(stage.folder / "training" / "models")
 
 
 def train(stage: Stage, changes: Mapping[str, Any]) -> Taken:
     """Train into a store of its own, which is removed. changes: of the stage's settings. Raises ServerError."""
-    folder = stage.folder / "training"
+    folder = Path(store(stage)).parent
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        environment = stage.environment(
-            model_store=str(folder / "models"), model_cache=str(folder / "cache"), **changes
-        )
+        environment = stage.environment(model_store=store(stage), model_cache=str(folder / "cache"), **changes)
         taken = folder / "taken.json"
         stage.finish(
             "training", "benchmarks.performance.measured", str(taken), "worker", "train", environment=environment
         )
-        return Taken(**json.loads(taken.read_text(encoding="utf-8")))
+        manifest = ModelStore.at(store(stage), cache=folder / "cache").current_manifest()
+        assert manifest is not None, "the training has ended well"
+        return Taken(**json.loads(taken.read_text(encoding="utf-8")), checksums=manifest.checksums)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
