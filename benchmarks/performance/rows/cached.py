@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-import psutil
-
 from benchmarks.performance import profiles
 from benchmarks.performance.figures import Figure, Plot, Sense, Target
 from benchmarks.performance.load import Load, drive
+from benchmarks.performance.processor import Spent
 from benchmarks.performance.rows.uncached import address
 from benchmarks.performance.setup import Setup
 from benchmarks.stage import Gateway
@@ -91,12 +90,6 @@ def _beside(
 
 
 def _ask(gateway: Gateway, paths: Sequence[str], requests: int) -> _Asked:
-    before = _cpu_seconds(gateway)
+    spent = Spent(gateway=gateway.process)
     load = drive(gateway.port, paths, requests=max(1, requests), connections=_CONNECTIONS)
-    return _Asked(load, (_cpu_seconds(gateway) - before) / max(1, requests))
-
-
-def _cpu_seconds(gateway: Gateway) -> float:
-    """Of the processes that serve, since they started."""
-    times = [process.cpu_times() for process in psutil.Process(gateway.process.pid).children()]
-    return float(sum(time.user + time.system for time in times))
+    return _Asked(load, spent.per(max(1, requests))["gateway"])

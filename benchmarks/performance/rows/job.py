@@ -13,6 +13,7 @@ from uuid import UUID
 
 from benchmarks.performance import profiles
 from benchmarks.performance.figures import Figure, Sense, Target
+from benchmarks.performance.processor import Spent, in_words, median_of
 from benchmarks.performance.rows.uncached import warm_up
 from benchmarks.performance.setup import Setup
 from benchmarks.stage import PROCESSES
@@ -33,17 +34,20 @@ def measure(setup: Setup) -> Iterator[Figure]:
     """Users per second."""
     [target] = TARGETS
     warm_up(setup.stage)
-    users, seconds = setup.users(setup.platform.size.users), []
-    with setup.stage.gateway() as gateway, setup.stage.worker(gateway):
+    users, seconds, spent, stage = setup.users(setup.platform.size.users), [], [], setup.stage
+    with setup.stage.gateway() as gateway, setup.stage.worker(gateway) as worker:
         finish(gateway.client, users[:_WARM_UP])
         for turn in range(min(setup.runs, _MOST_RUNS)):
             setup.say(f"job of {len(users):,} users: run {turn + 1} of {min(setup.runs, _MOST_RUNS)}")
+            meter = Spent(worker=worker, gateway=gateway.process, PostgreSQL=stage.postgres, Valkey=stage.valkey)
             seconds.append(finish(gateway.client, users, read=turn == 0))
+            spent.append(meter.per(len(users)))
     yield Figure(
         target,
         len(users) / median(seconds),
-        f"{len(users):,} users in {median(seconds):.1f} s, median of {len(seconds)}; {PROCESSES} processes",
-        {"seconds": seconds},
+        f"{len(users):,} users in {median(seconds):.1f} s, median of {len(seconds)}; {PROCESSES} processes; "
+        f"processor time of a user: {in_words(median_of(spent))}",
+        {"seconds": seconds, "processor_seconds": spent},
     )
 
 

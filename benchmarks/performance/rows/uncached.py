@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.performance import profiles
 from benchmarks.performance.figures import Figure, Plot, Sense, Target
 from benchmarks.performance.load import Load, drive
+from benchmarks.performance.processor import Spent, in_words, median_of
 from benchmarks.performance.setup import Setup
 from benchmarks.stage import Gateway, Stage
 
@@ -83,18 +84,21 @@ def measure(setup: Setup) -> Iterator[Figure]:
     with setup.stage.gateway() as gateway:
         paths = [address(user) for user in setup.users(_USERS * setup.runs)]
         drive(gateway.port, paths[-_WARM_UP:], requests=_WARM_UP, connections=_CONNECTIONS, headers=_NO_CACHE)
-        alone, together = [], []
+        alone, together, spent, stage = [], [], [], setup.stage
         for turn in setup.turns("uncached, distinct users"):
             part = paths[turn :: setup.runs]
             alone.append(drive(gateway.port, part, requests=len(part), headers=_NO_CACHE))
+            meter = Spent(gateway=gateway.process, PostgreSQL=stage.postgres, Valkey=stage.valkey)
             together.append(drive(gateway.port, part, requests=len(part), connections=_CONNECTIONS, headers=_NO_CACHE))
+            spent.append(meter.per(len(part)))
         yield from _latencies(alone)
         rates = [load.rate for load in together]
         yield Figure(
             _RATE,
             median(rates),
-            f"{_each(together)}; p99 {median(load.percentile(0.99) for load in together) * 1000:.1f} ms",
-            {"rates": rates},
+            f"{_each(together)}; p99 {median(load.percentile(0.99) for load in together) * 1000:.1f} ms; "
+            f"processor time of a request: {in_words(median_of(spent))}",
+            {"rates": rates, "processor_seconds": spent},
         )
         yield _beside_the_seed(setup, gateway)
 
