@@ -1,7 +1,8 @@
 """The scorer's loops, compiled: which titles a user gets, how they score, and what of the history they are owed to.
 
 What they come to is said in shared/scorer.py. Each sum runs in the order of the history, in float32 as the model's
-weights are, so one user alone and in a batch gets the same bits. Compiling takes seconds: what sorts, sorts int64.
+weights are, so one user alone and in a batch gets the same bits. All is in one file: whether what numba has kept is
+still good, it tells by the time of the file that holds the outermost function.
 """
 
 from __future__ import annotations
