@@ -32,16 +32,21 @@ class RecentPages:
         """The page that the same request was answered with; none when the caller wants it made anew."""
         with self._lock:
             if wants_fresh(request):
-                self._pages.pop(request.full_path, None)
+                self._pages.pop(_address(request), None)
                 return None
-            page: Page | None = self._pages.get(request.full_path)
+            page: Page | None = self._pages.get(_address(request))
             return page
 
     def keep(self, request: Request, page: Page) -> None:
         """Answer the same request with this page for the next moments."""
         with self._lock:
             if len(page.body) <= _MOST_BYTES:
-                self._pages[request.full_path] = page
+                self._pages[_address(request)] = page
+
+
+def _address(request: Request) -> str:
+    """The path and the query, as they were sent."""
+    return f"{request.environ['PATH_INFO']}?{request.environ.get('QUERY_STRING', '')}"
 
 
 def wants_fresh(request: Request) -> bool:
