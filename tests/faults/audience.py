@@ -18,6 +18,7 @@ from tests.faults.promises import CACHED, JOB, NEW, RARE, READY, STATE
 
 _KNOWN: Final = 12  # users whose lists are compared
 _POLL_SECONDS: Final = 0.1
+_YEARS: Final = range(1986, 2011)  # in each of them and the four that follow, more titles are from than a list holds
 
 
 class Audience:
@@ -50,9 +51,11 @@ class Audience:
         user = self._known[number % _KNOWN]
         return Request(NEW, f"/api/recommendations/{user}", headers={"Cache-Control": "no-cache"}, about=user)
 
-    def rare(self, _: int) -> Request:
-        """The end of the list of somebody who did not ask lately."""
-        path = f"/api/recommendations/{next(self._others)}?offset=190"
+    def rare(self, number: int) -> Request:
+        """The end of the list of somebody who did not ask lately, of titles of a few years: of other years each time,
+        or all would be shown the same end when all that is known is what is popular."""
+        year = _YEARS[number % len(_YEARS)]
+        path = f"/api/recommendations/{next(self._others)}?offset=190&year_from={year}&year_to={year + 4}"
         return Request(RARE, path, headers={"Cache-Control": "no-cache"})
 
     def job(self, number: int) -> Request:
