@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 	@touch $@
 
 # Kept in __pycache__; without this, the first to start would do it.
-$(VENV)/.compiled: $(VENV)/.installed shared/retrieval.py worker/training/estimators/counting.py
+$(VENV)/.compiled: $(VENV)/.installed shared/retrieval.py worker/training/interactions.py worker/training/estimators/counting.py
 	@echo "Compiling the loops of scorer and training (a minute) ..."
 	@$(RUN) -c 'import shared.scorer, worker.training.train as training; shared.scorer.warm_up(); training.warm_up()'
 	@touch $@

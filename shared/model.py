@@ -31,7 +31,7 @@ ARRAYS: Final = {
     "titles": np.dtype("S16"),  # (n,), sorted, distinct
     "popularity": np.dtype("<f4"),  # (n,)
     "starts": np.dtype("<i4"),  # (n + 1,), where each row of S starts
-    "columns": WIDE,  # (nnz,), or NARROW
+    "columns": WIDE,  # (nnz,), or NARROW: see array_types
     "weights": np.dtype("<f4"),  # (nnz,)
 }
 _MOST_NARROW: Final = 1 << 16  # titles whose places are written in two bytes
@@ -119,7 +119,7 @@ class Model:
         cls, titles: IdIndex, popularity: NDArray[np.float32], neighbours: sparse.csr_array, manifest: Manifest
     ) -> Model:
         """A model in memory. neighbours: S, (n, n), float32."""
-        columns = neighbours.indices.astype(column_type(len(titles)))
+        columns = neighbours.indices.astype(array_types(len(titles))["columns"])
         return cls(titles, popularity, neighbours.indptr.astype(np.int32), columns, neighbours.data, manifest)
 
     @cached_property
@@ -156,9 +156,9 @@ class Model:
         return Popularity(self.titles.ids, self.popularity)
 
 
-def column_type(titles: int) -> np.dtype[Any]:
-    """How the columns of a model of n titles are written."""
-    return NARROW if titles <= _MOST_NARROW else WIDE
+def array_types(titles: int) -> dict[str, np.dtype[Any]]:
+    """How the arrays of a model of so many titles are written. An older release wrote ARRAYS whatever their number."""
+    return ARRAYS | ({"columns": NARROW} if titles <= _MOST_NARROW else {})
 
 
 def open_model(folder: Path, manifest: Manifest) -> Model:
@@ -193,7 +193,7 @@ def _assemble(arrays: dict[str, NDArray[Any]], manifest: Manifest) -> Model:
     n, starts, columns, weights = len(arrays["titles"]), arrays["starts"], arrays["columns"], arrays["weights"]
     checks = {
         "arrays have unexpected types": all(
-            arrays[name].dtype in ((dtype, NARROW) if name == "columns" else (dtype,)) for name, dtype in ARRAYS.items()
+            arrays[name].dtype in (dtype, ARRAYS[name]) for name, dtype in array_types(n).items()
         ),
         "it holds no titles": n > 0,
         "it holds no neighbours": len(columns) > 0,

@@ -16,7 +16,7 @@ from shared.compiled import compiled, fetch, inlined
 from shared.ids import Places
 
 _LARGEST = 0x7FFF_FFFF
-_LINE = 16  # numbers of four bytes in a line of the processor's cache
+_LINE = 16  # weights in a line of the processor's cache; of narrow columns it holds twice as many
 _AHEAD = 2  # rows of S that are on their way while one is summed up
 _DIGIT = 8  # bits that a pass of the sort looks at
 _place = np.uint64  # an index that is surely not negative: half the time of one that may be, and count from the end

@@ -7,8 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
+from scipy import sparse
+
 from benchmarks.stage import Stage
 from shared.catalogue import Catalogue
+from shared.model import Model
 from shared.model_store import ModelStore
 from shared.parts import Databases, weights_of
 from shared.repositories.catalog import CatalogRepository
@@ -36,6 +40,18 @@ class Inside:
     def weights(self) -> Weights:
         """How lists are made."""
         return weights_of(self.settings)
+
+    @property
+    def model(self) -> Model:
+        """The snapshot's."""
+        assert self.snapshot.model is not None, "the stage has trained a model"
+        return self.snapshot.model
+
+    def histories(self, tastes: Sequence[Taste]) -> sparse.csr_matrix:
+        """What the scorer sums over: weights, (users, titles of the model), float32."""
+        starts = np.cumsum([0, *(len(taste.history) for taste in tastes)])
+        weights, titles = (np.concatenate([getattr(one, name) for one in tastes]) for name in ("weights", "history"))
+        return sparse.csr_matrix((weights, titles, starts), shape=(len(tastes), len(self.model.titles)))
 
     def tastes(self, users: Sequence[UUID]) -> list[Taste]:
         """Of each user, in order, as a request reads them. Raises DatabaseUnavailable."""

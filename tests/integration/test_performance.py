@@ -24,7 +24,7 @@ from tests.platform import Platform
 from worker.training.reading import read_interactions
 
 SIZE = Size(users=300, titles=200, interactions=5000)
-NAMES = ("scoring-batch", "scoring-one", "redis", "start")
+NAMES = ("scoring-batch", "scoring-one", "redis", "start", "candidates")
 
 
 PROGRAM = ("-m", "benchmarks")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from shared.errors import ModelRejected
 from shared.ids import pack_ids
-from shared.model import NARROW, WIDE, Interval, Manifest, Model, checksum, column_type, open_model
+from shared.model import NARROW, WIDE, Interval, Manifest, Model, array_types, checksum, open_model
 from shared.model_store import ModelStore
 from tests.models import NEIGHBOURS, described, publish_small
 
@@ -69,7 +69,7 @@ def test_columns_of_any_other_type_are_refused(folder: Path, published: Model, o
 
 @pytest.mark.parametrize(("titles", "written"), [(1, NARROW), (65_536, NARROW), (65_537, WIDE)])
 def test_columns_take_two_bytes_each_while_these_can_name_every_title(titles: int, written: np.dtype) -> None:
-    assert column_type(titles) == written
+    assert array_types(titles)["columns"] == written
 
 
 def test_rows_come_with_what_they_are_of(published: Model) -> None:

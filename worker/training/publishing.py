@@ -14,7 +14,7 @@ from scipy import sparse
 
 from shared.errors import ModelRejected
 from shared.ids import IdArray
-from shared.model import ARRAYS, Description, Manifest, Model, Refusal, checksum, column_type
+from shared.model import ARRAYS, Description, Manifest, Model, Refusal, array_types, checksum
 from shared.model_store import ModelStore, version_name
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def _save(
         "columns": neighbours.indices,
         "weights": neighbours.data,
     }
-    for name, dtype in (ARRAYS | {"columns": column_type(len(titles))}).items():
+    for name, dtype in array_types(len(titles)).items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(arrays[name], dtype=dtype), allow_pickle=False)
     checksums = {name: checksum(folder / f"{name}.npy") for name in ARRAYS}
     identity = "".join(checksums.values()) + description.model_dump_json()

@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks.performance.rows import (
     blocks,
     cached,
+    candidates,
     catalogue,
     growth,
     job,
@@ -23,6 +24,20 @@ from benchmarks.performance.setup import Benchmark
 ALL: Final = tuple(
     map(
         Benchmark.of,
-        (scoring_batch, scoring_one, catalogue, uncached, cached, job, training, blocks, growth, memory, redis, start),
+        (
+            scoring_batch,
+            scoring_one,
+            catalogue,
+            uncached,
+            cached,
+            job,
+            training,
+            blocks,
+            growth,
+            memory,
+            redis,
+            start,
+            candidates,
+        ),
     )
 )

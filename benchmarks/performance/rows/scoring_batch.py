@@ -60,12 +60,11 @@ def profile(setup: Setup) -> str:
 def _beside(setup: Setup, target: Target, service: Inside, tastes: Sequence[Taste]) -> Figure:
     from benchmarks.performance import peer  # noqa: PLC0415 - it may not be installed
 
-    assert service.snapshot.model is not None, "the stage has trained a model"
     threads, depth = _THREADS[target.row], service.weights.depth
     batches = [tastes[start : start + _BATCH] for start in range(0, len(tastes), _BATCH)]
-    histories = _histories(service, tastes)
+    histories = service.histories(tastes).astype(np.float64)
     shares = [histories[rows] for rows in np.array_split(np.arange(len(tastes)), threads)]
-    scorers = [peer.Scorer(service.snapshot.model.neighbours) for _ in range(threads)]
+    scorers = [peer.Scorer(service.model.neighbours) for _ in range(threads)]
     sides: dict[str, list[float]] = {"this service": [], peer.NAME: []}
 
     def ours(batch: Sequence[Taste]) -> None:
@@ -103,12 +102,3 @@ def _seconds(work: Callable[[], object]) -> float:
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
-
-
-def _histories(service: Inside, tastes: Sequence[Taste]) -> sparse.csr_matrix:
-    """What ours sums over, as the peer wants it: (users, titles of the model)."""
-    assert service.snapshot.model is not None, "the stage has trained a model"
-    starts = np.cumsum([0, *(len(taste.history) for taste in tastes)])
-    weights, titles = (np.concatenate([getattr(taste, name) for taste in tastes]) for name in ("weights", "history"))
-    shape = (len(tastes), len(service.snapshot.model.titles))
-    return sparse.csr_matrix((weights, titles, starts), shape=shape, dtype=np.float64)
