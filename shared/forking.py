@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import gc
-from typing import Final
 
 from shared.scorer import warm_up
-
-# New objects between two collections. A chunk's pages are many objects and no cycles: with Python's 700, looking for
-# cycles takes a fourth of the time that rendering them does.
-_OBJECTS: Final = 10_000
 
 
 def prepare_to_fork() -> None:
@@ -18,4 +13,3 @@ def prepare_to_fork() -> None:
     warm_up()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_OBJECTS)

@@ -21,7 +21,7 @@ from benchmarks.performance.setup import Setup
 from shared.catalogue import Catalogue, Listed, Popularity
 from shared.ids import IdArray, IdIndex, IndexArray
 from shared.model import Manifest, Model
-from shared.scorer import Weights, rank
+from shared.scorer import Weights, rank, warm_up
 from shared.snapshot import Snapshot
 from shared.taste import Taste
 
@@ -39,6 +39,7 @@ _SKEW: Final = 3.0  # a title's place is n * u^3, u even
 def measure(setup: Setup) -> Iterator[Figure]:
     """Both rows."""
     scores, megabytes = [], []
+    warm_up()  # what is compiled is no catalogue's memory
     for titles in _TITLES:
         setup.say(f"catalogue: {titles:,} titles")
         draw = np.random.default_rng(titles)
