@@ -12,7 +12,7 @@ from gunicorn import util
 from gunicorn.workers import gthread
 
 import gateway.app  # noqa: F401 - in the parent, whose processes then share it
-from gateway import refusals
+from gateway import listening, refusals
 from gateway.slow_clients import PatientConnection
 from shared.errors import ConfigurationError
 from shared.forking import prepare_to_fork
@@ -27,6 +27,8 @@ except ConfigurationError as error:
 configure_logging(_settings.log_level)  # in the parent; its processes inherit it
 
 bind = _settings.web_bind
+# A socket for each process. On one that they share, whoever wakes first gets all of a few connections that stay.
+reuse_port = not bind.startswith(("unix:", "fd://"))
 worker_class = "gthread"
 workers = _settings.web_concurrency
 threads = _settings.web_threads
@@ -46,8 +48,10 @@ util.write_error = refusals.write
 gthread.TConn = partial(PatientConnection, _settings.client_seconds)
 
 
-def on_starting(_server: object) -> None:
+def on_starting(server: Any) -> None:
     """In the parent, and once: its processes share what is imported and compiled."""
+    if not server.master_pid:  # else it replaces one that still listens there (SIGUSR2)
+        listening.refuse_unusable(server.address)
     prepare_to_fork()
 
 

@@ -115,8 +115,9 @@ shared.health                   -> shared.databases shared.errors shared.parts
 
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
-gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.app gateway.refusals gateway.slow_clients
-                                   shared.errors shared.forking shared.settings shared.telemetry
+gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.app gateway.listening gateway.refusals
+                                   gateway.slow_clients shared.errors shared.forking shared.settings shared.telemetry
+gateway.listening               -> gunicorn.*
 gateway.slow_clients            -> gunicorn.*
 gateway.refusals                -> gunicorn orjson gateway.errors gateway.rendering gateway.request_ids
                                    shared.documents
