@@ -10,6 +10,8 @@ from flask import Flask, Response, request
 
 from gateway.rendering import JSON, NDJSON, PROBLEM
 
+VARIES: Final = "Accept-Encoding"
+
 _TYPES: Final = frozenset({JSON, NDJSON, PROBLEM, "text/html", "text/css", "text/javascript"})
 _LEAST_BYTES: Final = 500  # below that it saves no packet
 _LEVEL: Final = 5
@@ -25,7 +27,8 @@ def _compress(response: Response) -> Response:
     if response.headers.get("Content-Type", "").partition(";")[0] not in _TYPES:
         return response
     varies = response.headers.get("Vary")
-    response.headers["Vary"] = f"{varies}, Accept-Encoding" if varies else "Accept-Encoding"
+    if varies is None or VARIES not in varies:  # setting a header is dear, and pages that are kept say so already
+        response.headers["Vary"] = f"{varies}, {VARIES}" if varies else VARIES
     if "HTTP_ACCEPT_ENCODING" not in request.environ:
         return response
     whole = response.status_code not in (204, 206, 304) and "Content-Encoding" not in response.headers

@@ -9,8 +9,9 @@ from inspect import cleandoc
 from typing import Any, Final
 
 from flask import Blueprint, Request, Response, request
+from werkzeug.datastructures import Headers
 
-from gateway import query, rendering
+from gateway import compression, query, rendering
 from gateway.recent_pages import Page, RecentPages
 from shared import parsing
 from shared.contracts import NoQuery
@@ -102,6 +103,12 @@ class Endpoint:
         """Whether `Accept` makes a difference."""
         return any(len(answer.content) > 1 for answer in self.answers)
 
+    @cached_property
+    def page_headers(self) -> Mapping[str, str]:
+        """Of every page."""
+        varies = f"Accept, {compression.VARIES}" if self.negotiates else compression.VARIES
+        return {"Content-Type": rendering.JSON, "Cache-Control": self.cache, "Vary": varies}
+
     @property
     def is_kept(self) -> bool:
         """Whether answers to GET may be kept, and so have an ETag."""
@@ -137,12 +144,18 @@ class Endpoint:
 
     def _page(self, request: Request, page: Page) -> Response:
         """A document with its ETag, or 304 when the caller has it."""
-        headers = {"Content-Type": rendering.JSON, "Cache-Control": self.cache, "ETag": f'W/"{page.tag}"'}
-        if self.negotiates:
-            headers["Vary"] = "Accept"
+        headers = {**self.page_headers, "ETag": f'W/"{page.tag}"'}
         if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(page.tag):
             return Response(b"", 304, headers)
-        return Response(page.body, 200, headers)
+        return _Whole(page.body, 200, headers)
+
+
+class _Whole(Response):
+    """An answer of 200 with all of its headers, and nothing in them to be worked out."""
+
+    def get_wsgi_headers(self, _environ: object) -> Headers:
+        """Its headers as they are: werkzeug would copy them, and mend what such an answer has not got."""
+        return self.headers
 
 
 class Endpoints(Blueprint):
@@ -195,7 +208,8 @@ class Endpoints(Blueprint):
 
             @wraps(view)
             def answer(**segments: str) -> Response:
-                return endpoint.answer(request, view, segments)
+                asked = request._get_current_object()  # type: ignore[attr-defined] # looked up once
+                return endpoint.answer(asked, view, segments)
 
             self.declared.append(endpoint)
             self.add_url_rule(rule, view.__name__, answer, methods=methods)

@@ -21,12 +21,12 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    given = request.environ.get("HTTP_X_REQUEST_ID")
     # A name is no secret: it need not cost a call of the system.
-    request_id.set(given if _ID.fullmatch(given) else f"{random.getrandbits(128):032x}")
+    request_id.set(given if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}")
 
 
 def _tell(response: Response) -> Response:
-    response.headers[HEADER] = request_id.get()
+    response.headers.add(HEADER, request_id.get())
     response.call_on_close(lambda: request_id.set("-"))  # a stream is sent, and logs, after this
     return response

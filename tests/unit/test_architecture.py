@@ -128,8 +128,8 @@ gateway.request_ids             -> flask shared.telemetry
 gateway.compression             -> flask gateway.rendering
 gateway.cors                    -> flask flask_cors gateway.request_ids
 gateway.recent_pages            -> flask cachetools
-gateway.endpoint                -> flask gateway.query gateway.recent_pages gateway.rendering shared.contracts
-                                   shared.errors shared.parsing
+gateway.endpoint                -> flask werkzeug.datastructures gateway.compression gateway.query gateway.recent_pages
+                                   gateway.rendering shared.contracts shared.errors shared.parsing
 gateway.schemas                 -> pydantic shared.json_schema
 gateway.openapi                 -> gateway.endpoint gateway.errors gateway.rendering gateway.request_ids
                                    gateway.schemas shared shared.documents shared.errors
