@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     compression.register(app)
     cors.register(app, entries(settings.cors_origins))
     errors.register(app)
-    recent = RecentPages(settings.reuse_seconds)
+    recent = RecentPages(settings.page_seconds)
     kinds = [
         recommendations.routes(
             parts.recommender,

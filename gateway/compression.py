@@ -24,10 +24,13 @@ def register(app: Flask) -> None:
 
 
 def _compress(response: Response) -> Response:
+    varies = response.headers.get("Vary")
+    told = varies is not None and VARIES in varies
+    if told and "HTTP_ACCEPT_ENCODING" not in request.environ:  # the shortest way: of a page that is kept
+        return response
     if response.headers.get("Content-Type", "").partition(";")[0] not in _TYPES:
         return response
-    varies = response.headers.get("Vary")
-    if varies is None or VARIES not in varies:  # setting a header is dear, and pages that are kept say so already
+    if not told:
         response.headers["Vary"] = f"{varies}, {VARIES}" if varies else VARIES
     if "HTTP_ACCEPT_ENCODING" not in request.environ:
         return response

@@ -137,7 +137,8 @@ class Endpoint:
             if self.negotiates:
                 response.vary.add("Accept")
             return response
-        page = Page(rendering.json(given), rendering.fingerprint(given))
+        body = rendering.json(given)
+        page = Page(body, rendering.fingerprint(body))
         if recent is not None and given["cached"] and not given["degraded"]:
             recent.keep(request, page)
         return self._page(request, page)
@@ -147,7 +148,8 @@ class Endpoint:
         headers = {**self.page_headers, "ETag": f'W/"{page.tag}"'}
         if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(page.tag):
             return Response(b"", 304, headers)
-        return _Whole(page.body, 200, headers)
+        headers["Content-Length"] = str(len(page.body))
+        return _Whole([page.body], 200, headers)
 
 
 class _Whole(Response):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 
@@ -95,6 +96,7 @@ class Page:
     degraded: bool
 
 
+@lru_cache(maxsize=10_000)  # the same genres come with every title
 def name_key(name: str | None) -> str | None:
     """The name of a genre or a media type as it is compared: case and surplus blanks do not count. None for a name that
     says nothing."""

@@ -119,7 +119,7 @@ class Parts:
             ),
             popularity_half_life_days=settings.popularity_half_life_days,
         )
-        titles = Titles(catalog, redis, reuse_seconds=settings.reuse_seconds)
+        titles = Titles(catalog, redis, reuse_seconds=settings.title_seconds)
         pages = Pages(titles)
         lists = Lists(
             ListCache(redis, life_seconds=settings.cache_seconds),

@@ -116,10 +116,10 @@ class Settings(ModelSettings):
     redis_timeout_seconds: float = Field(0.5, gt=0, le=10, description="longest wait for Redis to connect or answer")
     cache_seconds: int = Field(600, ge=1, le=86_400, description="life of a user's cached list; 300-900 is usual")
     reuse_seconds: float = Field(
-        5.0,
+        10.0,
         ge=0,
         le=60,
-        description="how long a process may answer with titles and pages it has just read or made; 0: not at all",
+        description="how old what an answer says of titles may be: a process remembers what it reads and sends; 0: not",
     )
     cursor_seconds: int = Field(
         1800, ge=1, le=86_400, description="how long a list is kept for those who page through it by cursor"
@@ -235,6 +235,16 @@ class Settings(ModelSettings):
     def silence_seconds(self) -> float:
         """A worker not heard of for so long is taken for dead."""
         return 4 * self.beat_seconds
+
+    @property
+    def title_seconds(self) -> float:
+        """For so long a process takes what it read of a title to be so."""
+        return self.reuse_seconds / 5
+
+    @property
+    def page_seconds(self) -> float:
+        """For so long it keeps a page, whose titles may have been remembered when it was made."""
+        return self.reuse_seconds - self.title_seconds
 
     def connections_per_process(self, processes: int) -> int:
         """One process's share of a container's connections to one database, at least one."""
