@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, Final, TypeAlias
@@ -29,7 +30,8 @@ _USERS: Final = 1000
 _CONNECTIONS: Final = 8
 _SAMPLES: Final = range(4, 61)  # of the long load
 _BETWEEN_SAMPLES: Final = 500  # requests, at least
-_LIFE_SECONDS: Final = 30  # of a list, so that as many end as come
+_PACE: Final = 1000  # requests/s: fewer than can be answered, or the lists there are would tell how fast the machine is
+_LIFE_SECONDS: Final = 120  # of a list, so that as many end as come
 _SKEW: Final = 1.2  # a user's share of the requests falls with the user's rank to this power: most are then cached
 _SEED: Final = 1
 
@@ -75,10 +77,11 @@ def _growth(setup: Setup, cache: Redis, gateway: Gateway) -> Figure:
     shares = list(accumulate((rank + 1) ** -_SKEW for rank in range(len(users))))
     draw = random.Random(_SEED)  # noqa: S311 - who asks, no secret
     count = max(_SAMPLES.start, min(_SAMPLES.stop - 1, setup.requests // _BETWEEN_SAMPLES))
-    samples, done = [], 0
+    samples, done, begun = [], 0, time.monotonic()
     for start, end in pairwise(np.linspace(0, setup.requests, count + 1).astype(int).tolist()):
         asked = draw.choices(users, cum_weights=shares, k=end - start)
         drive(gateway.port, [address(user) for user in asked], requests=len(asked), connections=_CONNECTIONS)
+        time.sleep(max(0, begun + end / _PACE - time.monotonic()))
         done = end
         samples.append(_sample(cache, gateway) | {"requests": done})
         setup.say(f"redis: {done:,} of {setup.requests:,} requests, {samples[-1]['keys']:,.0f} keys")
@@ -92,7 +95,8 @@ def _growth(setup: Setup, cache: Redis, gateway: Gateway) -> Figure:
     return Figure(
         _GROWTH,
         max(growths.values()),
-        f"{told}; {done:,} requests of {len(users):,} users by a power law, lists that live {_LIFE_SECONDS} s",
+        f"{told}; {done:,} requests, {_PACE:,} a second, of {len(users):,} users by a power law; lists live "
+        f"{_LIFE_SECONDS} s",
         {"samples": samples, "growth_percent": growths},
         [Plot("redis", f"A long load, lists that live {_LIFE_SECONDS} s", "requests", "", lines, apart=True)],
     )
