@@ -55,7 +55,7 @@ accuracy: ## our models beside implicit and lenskit, on real sets (an hour; inst
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-bench.txt
 	@exec .venv-bench/bin/python -m benchmarks accuracy $(ARGS)
 
-bench: install ## every target of speed beside its figure (forty minutes; 10 GB of disk meanwhile); ARGS="--runs 1"
+bench: install ## every target of speed beside its figure (fifty minutes; 10 GB of disk meanwhile); ARGS="--runs 1"
 	@exec $(RUN) -m benchmarks run all --plot --markdown docs/PERFORMANCE.md --json .bench/figures.json $(ARGS)
 
 clean: ## remove .venv, .venv-bench, .demo and .bench
