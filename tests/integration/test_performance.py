@@ -76,14 +76,6 @@ def test_every_row_comes_to_a_figure_and_a_verdict_and_what_was_loaded_is_kept(t
     assert "interactions are loaded" not in without.stderr
 
 
-def test_split_trainings_make_the_same_bytes_whoever_makes_them(tmp_path: Path) -> None:
-    done = run("run", "blocks", *small(tmp_path / "bench"))
-    assert done.returncode == 0, done.stderr
-    told = re.findall(r"^(blocks-\d): .* the workers made (\d+) of (\d+) blocks; the same bytes;", done.stdout, re.M)
-    assert [row for row, _, _ in told] == ["blocks-1", "blocks-2", "blocks-4"]
-    assert all(int(by_workers) <= int(blocks) > 1 for _, by_workers, blocks in told), told
-
-
 def test_list_names_every_benchmark() -> None:
     done = run("list")
     assert done.returncode == 0, done.stderr

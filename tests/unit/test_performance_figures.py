@@ -14,9 +14,11 @@ from benchmarks.performance import report
 from benchmarks.performance.figures import Figure, Plot, Sense, Target, amount
 from benchmarks.performance.report import Missing, Report
 from benchmarks.performance.rows import ALL
+from benchmarks.performance.rows.blocks import Run
 from benchmarks.performance.rows.growth import grown, slope
 from benchmarks.performance.rows.redis import _in_the_second_half
 from benchmarks.platform.synthetic import S
+from demo.errors import WrongAnswer
 
 QUICK = Target("quick", "An answer", "ms", Sense.AT_MOST, 5, "median")
 MANY = Target("many", "Answers", "requests/s", Sense.AT_LEAST, 300)
@@ -153,3 +155,31 @@ def test_growth_is_of_the_second_half_alone() -> None:
     assert _in_the_second_half(rising, "memory") == pytest.approx(4 / 105 * 100)
     assert _in_the_second_half(level, "memory") == pytest.approx(0)
     assert _in_the_second_half(rising[:1], "memory") == 0
+
+
+MADE = "model 20261126T193117Z-507e9d8b: 199 titles, 0.4 s"
+
+
+@pytest.mark.parametrize(
+    ("log", "run"),
+    [
+        pytest.param([MADE], Run(0.4, by_workers=0, blocks=0), id="not-split"),
+        pytest.param(
+            ["30 blocks in 4.2 s: workers made 21 of them, the trainer 9", MADE],
+            Run(0.4, by_workers=21, blocks=30),
+            id="shared",
+        ),
+        pytest.param(
+            ["no worker took part: the trainer made all 34 blocks, in 0.2 s", MADE],
+            Run(0.4, by_workers=0, blocks=34),
+            id="the-workers-came-too-late",
+        ),
+    ],
+)
+def test_who_made_a_training_is_read_from_its_log(log: list[str], run: Run) -> None:
+    assert Run.told("\n".join(log)) == run
+
+
+def test_a_log_of_no_model_is_an_error() -> None:
+    with pytest.raises(WrongAnswer, match="nothing of what it made: 5000 interactions"):
+        Run.told("5000 interactions")

@@ -33,21 +33,34 @@ TARGETS: Final = tuple(
 _MOST_RUNS: Final = 3  # each trains four times
 _BLOCKS_WANTED: Final = 30
 _MADE: Final = re.compile(r"model \S+: \d+ titles, (?P<seconds>[0-9.]+) s")
-_BLOCKS: Final = re.compile(r"workers made (?P<workers>\d+) of them, the trainer (?P<trainer>\d+)")
+_SHARED: Final = re.compile(r"workers made (?P<workers>\d+) of them, the trainer (?P<trainer>\d+)")
+_UNSHARED: Final = re.compile(r"no worker took part: the trainer made all (?P<trainer>\d+) blocks")
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
+    """A training, as its log tells it."""
+
     seconds: float  # making the rows, and publishing them
     by_workers: int  # blocks
-    blocks: int
+    blocks: int  # 0: it was not split
+
+    @classmethod
+    def told(cls, log: str) -> Run:
+        """Raises WrongAnswer when the log says nothing of what was made."""
+        made, shared, unshared = _MADE.search(log), _SHARED.search(log), _UNSHARED.search(log)
+        if made is None:
+            raise WrongAnswer(f"the training's log says nothing of what it made: {log}")
+        workers = int(shared["workers"]) if shared else 0
+        trainer = int(shared["trainer"]) if shared else int(unshared["trainer"]) if unshared else 0
+        return cls(float(made["seconds"]), workers, workers + trainer)
 
 
 def measure(setup: Setup) -> Iterator[Figure]:
     """A row for each number of workers. Raises WrongAnswer when the bytes differ."""
     block_titles = max(1, setup.platform.size.titles // _BLOCKS_WANTED)
-    alone: list[_Run] = []
-    shared: dict[int, list[_Run]] = {count: [] for count in _WORKERS}
+    alone: list[Run] = []
+    shared: dict[int, list[Run]] = {count: [] for count in _WORKERS}
     for turn in range(min(setup.runs, _MOST_RUNS)):
         setup.say(f"blocks: run {turn + 1} of {min(setup.runs, _MOST_RUNS)}, one process")
         run, model = _train(setup, block_titles=0)
@@ -79,17 +92,15 @@ def _plot(seconds: dict[str, float], runs: int) -> Plot:
     return Plot("blocks", f"From histories to a model, a thread each, medians of {runs}", "", "s", bars=bars)
 
 
-def _train(setup: Setup, *, block_titles: int) -> tuple[_Run, dict[str, str]]:
+def _train(setup: Setup, *, block_titles: int) -> tuple[Run, dict[str, str]]:
     """A training, and the checksums of its model."""
     log = setup.stage.log("training")
     before = log.stat().st_size if log.exists() else 0
     taken = train(setup.stage, {"training_threads": 1, "training_block_titles": block_titles})
-    text = log.read_bytes()[before:].decode(errors="replace")
-    made, blocks = _MADE.search(text), _BLOCKS.search(text)
-    if made is None or bool(blocks) != bool(block_titles):
-        raise WrongAnswer(f"the training's log says nothing of what it made: {text}")
-    workers, trainer = (int(blocks["workers"]), int(blocks["trainer"])) if blocks else (0, 0)
-    return _Run(float(made["seconds"]), workers, workers + trainer), dict(taken.checksums)
+    run = Run.told(log.read_bytes()[before:].decode(errors="replace"))
+    if bool(run.blocks) != bool(block_titles):
+        raise WrongAnswer(f"a training was to be made in blocks of {block_titles} titles, and was made in {run.blocks}")
+    return run, dict(taken.checksums)
 
 
 @contextlib.contextmanager
