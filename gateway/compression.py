@@ -25,14 +25,14 @@ def register(app: Flask) -> None:
 
 def _compress(response: Response) -> Response:
     varies = response.headers.get("Vary")
-    told = varies is not None and VARIES in varies
-    if told and "HTTP_ACCEPT_ENCODING" not in request.environ:  # the shortest way: of a page that is kept
+    told, asked = varies is not None and VARIES in varies, "HTTP_ACCEPT_ENCODING" in request.environ
+    if told and not asked:  # the shortest way: of a page that is kept
         return response
     if response.headers.get("Content-Type", "").partition(";")[0] not in _TYPES:
         return response
     if not told:
         response.headers["Vary"] = f"{varies}, {VARIES}" if varies else VARIES
-    if "HTTP_ACCEPT_ENCODING" not in request.environ:
+    if not asked:
         return response
     whole = response.status_code not in (204, 206, 304) and "Content-Encoding" not in response.headers
     if not whole or request.accept_encodings.best_match(["gzip", "identity"]) != "gzip":

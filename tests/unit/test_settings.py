@@ -253,3 +253,9 @@ def test_addresses_with_passwords_are_masked_when_settings_are_shown(environment
         "CALLBACK_SECRET",
     }
     assert "change-me" not in repr(settings) + str(settings.model_dump())
+
+
+@pytest.mark.parametrize("seconds", [0, 2.5, 10, 60])
+def test_a_page_made_with_remembered_titles_is_never_older_than_reuse_seconds(seconds: float) -> None:
+    found = Settings.model_validate(dict.fromkeys(map(str.lower, REQUIRED), "x") | {"reuse_seconds": seconds})
+    assert found.title_seconds + found.page_seconds == pytest.approx(seconds)
