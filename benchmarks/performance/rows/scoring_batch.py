@@ -35,7 +35,7 @@ TARGETS: Final = (
     ),
     Target("scoring-batch-1", "The same, 1 thread against 1", "times"),
 )
-_USERS: Final = 10_000
+_USERS: Final = 40_000
 _PROFILED: Final = 5000  # users
 _BATCH: Final = 500  # users, as in a job's chunk
 _THREADS: Final = {"scoring-batch": 2, "scoring-batch-1": 1}
