@@ -9,8 +9,8 @@ from typing import Final
 from shared.errors import CacheUnavailable
 from shared.list_name import ListName
 from shared.ranked_list import RankedList, decode, encode
-from shared.redis_store import RedisStore
 from shared.snapshot import Snapshot
+from shared.write_behind import WriteBehind
 
 _PREFIX: Final = b"list:2:"  # 2: the format of the value; a new one never reads an old one's entries
 
@@ -20,15 +20,15 @@ _log = logging.getLogger(__name__)
 class ListCache:
     """One whole list per name and model version: a hit serves any page."""
 
-    def __init__(self, store: RedisStore, *, life_seconds: int) -> None:
-        self._store = store
+    def __init__(self, kept: WriteBehind, *, life_seconds: int) -> None:
+        self._kept = kept
         self._life = life_seconds
 
     def get_many(self, names: Sequence[ListName], snapshot: Snapshot) -> dict[ListName, RankedList]:
         """The lists that are there. Never raises: what can't be read is missing."""
         known = snapshot.model.titles if snapshot.model else None
         try:
-            values = self._store.get_many([_key(name, snapshot) for name in names])
+            values = self._kept.get_many([_key(name, snapshot) for name in names])
         except CacheUnavailable:
             return {}
         found = {}
@@ -44,11 +44,7 @@ class ListCache:
         """Keep lists for their life. Never raises: what can't be written is made again next time."""
         known = snapshot.model.titles if snapshot.model else None
         values = {_key(name, snapshot): encode(ranked, known) for name, ranked in lists.items()}
-        try:
-            if values:
-                self._store.set_many(values, seconds=self._life)
-        except CacheUnavailable:
-            return
+        self._kept.put(values, seconds=self._life)
 
 
 def _key(name: ListName, snapshot: Snapshot) -> bytes:

@@ -36,6 +36,7 @@ from shared.strengths import Strengths
 from shared.titles import Titles
 from shared.trends import Times, Trends
 from shared.upkeep import Upkeep
+from shared.write_behind import WriteBehind
 
 _TRENDS_SECONDS = 600.0  # how long what is popular in a window of time is kept
 _SLOW_TRENDS_SECONDS = 60.0  # before a count that was too slow is tried again
@@ -85,6 +86,7 @@ class Parts:
     settings: Settings
     databases: Databases
     redis: RedisStore
+    kept: WriteBehind
     models: ModelStore
     refresher: Refresher
     titles: Titles
@@ -119,10 +121,11 @@ class Parts:
             ),
             popularity_half_life_days=settings.popularity_half_life_days,
         )
-        titles = Titles(catalog, redis, reuse_seconds=settings.title_seconds)
+        kept = WriteBehind(redis)
+        titles = Titles(catalog, kept, reuse_seconds=settings.title_seconds)
         pages = Pages(titles)
         lists = Lists(
-            ListCache(redis, life_seconds=settings.cache_seconds),
+            ListCache(kept, life_seconds=settings.cache_seconds),
             Pins(redis, life_seconds=settings.cursor_seconds),
             pages,
         )
@@ -174,6 +177,7 @@ class Parts:
             settings=settings,
             databases=databases,
             redis=redis,
+            kept=kept,
             models=models,
             refresher=refresher,
             titles=titles,
@@ -217,7 +221,7 @@ class Parts:
     def close(self) -> None:
         """Stop the background and close every connection."""
         self.refresher.stop()
-        self.titles.close()
+        self.kept.close()
         for database in self.databases.all():
             database.close()
         self.redis.close()

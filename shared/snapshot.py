@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.catalogue import Catalogue
-from shared.ids import IndexArray
+from shared.ids import IdArray, IndexArray
 from shared.model import NARROW, Model
 from shared.retrieval import Shelf, read_only
 
@@ -51,6 +51,16 @@ class Snapshot:
             self.new_genres,
         )
         return Shelf(*map(read_only, arrays))
+
+    def places(self, titles: IdArray) -> tuple[IndexArray, IndexArray]:
+        """Where titles, (k,), stand in the catalogue and in the model, each (k,): -1 for one that it does not know."""
+        in_catalogue = self.catalogue.index.find(titles)
+        in_model = np.full(len(titles), -1, dtype=np.int64)
+        shown = in_catalogue >= 0
+        in_model[shown] = self.model_place[in_catalogue[shown]]
+        if self.model and not shown.all():  # of titles that have left the catalogue, it still knows who liked them
+            in_model[~shown] = self.model.titles.find(titles[~shown])
+        return in_catalogue, in_model
 
     @property
     def model_version(self) -> str | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
-from shared.ids import pack_ids, to_uuids
+from shared.ids import IdIndex, pack_ids
 from shared.interactions import InteractionRows, settle
 from shared.media import Kind
 from shared.snapshot import Snapshot
@@ -26,20 +26,20 @@ def tastes(
 ) -> list[Taste]:
     """What is known of each user, in the terms of the snapshot; titles it does not know are passed over.
 
-    history: the users' interactions in any order; None when it could not be read. most: newest opinions kept.
+    history: interactions of these users in any order; None when it could not be read. most: newest opinions kept.
     """
     if history is None or not len(history):
         return [Taste.of_nobody(genres.get(user_id, frozenset()), user_id.bytes) for user_id in user_ids]
-    ids, users = np.unique(history.users, return_inverse=True)
+    place = {user_id: i for i, user_id in enumerate(dict.fromkeys(user_ids))}
+    users = IdIndex(pack_ids(place)).find(history.users)
     titles, columns = np.unique(history.titles, return_inverse=True)
     pairs = settle(users, columns, history)
-    in_catalogue = snapshot.catalogue.index.find(titles)[pairs.titles]
-    in_model = snapshot.model.titles.find(titles)[pairs.titles] if snapshot.model else np.full_like(in_catalogue, -1)
+    in_catalogue, in_model = (places[pairs.titles] for places in snapshot.places(titles))
     strength = strengths.of(pairs.kinds, pairs.values)
 
     scored = np.flatnonzero((in_model >= 0) & (strength != 0))
     line = TimeLine.of(pairs.users[scored], pairs.times[scored], pairs.rows[scored])
-    days = line.days(pairs.times[scored])
+    days = line.days(pairs.times[scored]) if strengths.half_life_days else np.zeros(len(scored))
     newest = line.ranks < most
     recency = snapshot.model.recency if snapshot.model else 0.0
     scored = scored[line.order[newest]]
@@ -47,22 +47,17 @@ def tastes(
     by_title = np.lexsort((in_model[scored], pairs.users[scored]))
     scored, weights = scored[by_title], weights[by_title]
 
-    everyone = np.arange(len(ids) + 1)
+    everyone = np.arange(len(place) + 1)
     seen = np.searchsorted(pairs.users, everyone)  # pairs are in order of user
     liked = np.searchsorted(pairs.users[scored], everyone)
-    place = {user_id: i for i, user_id in enumerate(to_uuids(ids))}
     found = []
     for user_id in user_ids:
-        wanted = genres.get(user_id, frozenset())
-        i = place.get(user_id)
-        if i is None:
-            found.append(Taste.of_nobody(wanted, user_id.bytes))
-            continue
+        i = place[user_id]
         of_user, of_history = slice(seen[i], seen[i + 1]), slice(liked[i], liked[i + 1])
         shown = in_catalogue[of_user]
         found.append(
             Taste(
-                genres=wanted,
+                genres=genres.get(user_id, frozenset()),
                 history=in_model[scored[of_history]],
                 weights=weights[of_history],
                 kinds=pairs.kinds[scored[of_history]],
@@ -87,8 +82,7 @@ def taste_of_profile(
     titles = pack_ids(kinds)
     kind = np.array(list(kinds.values()), dtype=np.int8)
     strength = strengths.of(kind, np.full(len(kind), np.nan, dtype=np.float32))
-    in_catalogue = snapshot.catalogue.index.find(titles)
-    in_model = snapshot.model.titles.find(titles) if snapshot.model else np.full(len(titles), -1, dtype=np.int64)
+    in_catalogue, in_model = snapshot.places(titles)
     scored = np.flatnonzero((in_model >= 0) & (strength != 0))
     scored = scored[np.argsort(in_model[scored])]
     return Taste(

@@ -16,7 +16,6 @@ from cachetools import LRUCache
 
 from shared.errors import CacheUnavailable, DatabaseUnavailable
 from shared.media import Title
-from shared.redis_store import RedisStore
 from shared.repositories.catalog import CatalogRepository
 from shared.write_behind import WriteBehind
 
@@ -38,14 +37,13 @@ class _Seen:
 class Titles:
     """Looks titles up. Safe to share between threads."""
 
-    def __init__(self, catalog: CatalogRepository, store: RedisStore, *, reuse_seconds: float) -> None:
+    def __init__(self, catalog: CatalogRepository, kept: WriteBehind, *, reuse_seconds: float) -> None:
         """reuse_seconds: for how long what was read of a title is taken to be so."""
         self._catalog = catalog
-        self._store = store
+        self._kept = kept
         self._reuse = reuse_seconds
         self._seen: LRUCache[UUID, _Seen] = LRUCache(_MOST_SEEN)
         self._lock = threading.Lock()
-        self._writes = WriteBehind(store, life_seconds=_LIFE_SECONDS)
 
     def find(
         self, ids: Set[UUID], *, besides: Set[UUID] = frozenset(), bulk: bool = False
@@ -68,10 +66,6 @@ class Titles:
         self._remember(missing, read.values())
         return found | read, False
 
-    def close(self) -> None:
-        """Write to Redis what waits for that."""
-        self._writes.close()
-
     def _remembered(self, ids: Collection[UUID], seconds: float) -> dict[UUID, Title]:
         """Those of the titles that were read within so many seconds."""
         since = time.monotonic() - seconds
@@ -92,14 +86,14 @@ class Titles:
                     values[_PREFIX + title.media_id.bytes] = orjson.dumps(title)
                     kept_at = now
                 self._seen[title.media_id] = _Seen(title, now, kept_at)
-        self._writes.put(values)
+        self._kept.put(values, seconds=_LIFE_SECONDS)
 
     def _last_seen(self, ids: Set[UUID]) -> dict[UUID, Title]:
         """What this process remembers, or Redis keeps."""
         found = self._remembered(ids, _LIFE_SECONDS)
         missing = list(ids - found.keys())
         try:
-            values = self._store.get_many([_PREFIX + media_id.bytes for media_id in missing])
+            values = self._kept.get_many([_PREFIX + media_id.bytes for media_id in missing])
         except CacheUnavailable:
             return found
         kept = ((media_id, _title(value)) for media_id, value in zip(missing, values, strict=True) if value is not None)

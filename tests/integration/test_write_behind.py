@@ -1,4 +1,4 @@
-"""What is written to Redis in the background: it arrives, it has a life, and nobody ever waits for it."""
+"""What is written to Redis in the background: it is read at once, it arrives, and nobody ever waits for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture
 def writes(own_valkey: Valkey) -> Iterator[WriteBehind]:
     store = RedisStore(own_valkey.url(), timeout_seconds=0.3, pause_seconds=0.1, connections=2)
-    writes = WriteBehind(store, life_seconds=100)
+    writes = WriteBehind(store)
     yield writes
     writes.close()
     store.close()
@@ -42,23 +42,42 @@ def numbered(count: int, start: int = 0) -> dict[bytes, bytes]:
 
 
 def test_values_arrive_and_have_a_life(writes: WriteBehind, client: redis.Redis) -> None:
-    writes.put(numbered(450))
+    writes.put(numbered(450), seconds=100)
     wait_for(lambda: client.dbsize() == 450)
     assert client.get("449") == b"value"
     assert 0 < client.ttl("0") <= 100
 
 
+def test_each_value_has_the_life_it_was_given(writes: WriteBehind, client: redis.Redis) -> None:
+    writes.put({b"short": b"value"}, seconds=10)
+    writes.put({b"long": b"value"}, seconds=100)
+    wait_for(lambda: client.dbsize() == 2)
+    assert 0 < client.ttl("short") <= 10
+    assert 50 < client.ttl("long") <= 100
+
+
+def test_a_value_is_read_while_it_waits_and_when_it_is_written(writes: WriteBehind, client: redis.Redis) -> None:
+    client.set("there", "before")
+    writes.put({b"key": b"value"}, seconds=100)
+    assert client.get("key") is None
+    assert writes.get_many([b"key", b"there", b"nowhere"]) == [b"value", b"before", None]
+    wait_for(lambda: client.get("key") == b"value")
+    assert writes.get_many([b"there", b"key"]) == [b"before", b"value"]
+    client.set("key", "changed")
+    wait_for(lambda: writes.get_many([b"key"]) == [b"changed"])
+
+
 def test_of_two_values_for_a_key_the_latter_arrives(writes: WriteBehind, client: redis.Redis) -> None:
-    writes.put({b"key": b"old"})
-    writes.put({b"key": b"new"})
+    writes.put({b"key": b"old"}, seconds=100)
+    writes.put({b"key": b"new"}, seconds=100)
     wait_for(lambda: client.get("key") == b"new")
 
 
 def test_when_it_is_closed_what_waits_is_written_first(writes: WriteBehind, client: redis.Redis) -> None:
-    writes.put(numbered(1000))
+    writes.put(numbered(1000), seconds=100)
     writes.close()
     assert client.dbsize() == 1000
-    writes.put({b"later": b"value"})
+    writes.put({b"later": b"value"}, seconds=100)
     assert client.get("later") is None
 
 
@@ -69,7 +88,7 @@ def test_while_redis_hangs_putting_does_not_wait_and_what_is_too_much_is_dropped
     try:
         started = time.monotonic()
         for block in range(200):
-            writes.put(numbered(100, start=100 * block))
+            writes.put(numbered(100, start=100 * block), seconds=100)
         assert time.monotonic() - started < 0.3  # as long as one exchange may take
     finally:
         own_valkey.resume()
@@ -82,13 +101,13 @@ def test_what_redis_does_not_take_is_dropped_and_the_next_values_arrive(
     client.config_set("maxmemory", 1)
     try:
         refused = client.info("stats")["total_error_replies"]
-        writes.put({b"lost": b"value"})
+        writes.put({b"lost": b"value"}, seconds=100)
         wait_for(lambda: client.info("stats")["total_error_replies"] > refused)
     finally:
         client.config_set("maxmemory", 0)
 
     def arrives() -> bool:
-        writes.put({b"next": b"value"})
+        writes.put({b"next": b"value"}, seconds=100)
         return client.get("next") == b"value"
 
     wait_for(arrives)

@@ -78,8 +78,8 @@ shared.repositories.*           -> numpy shared.databases shared.session shared.
                                    shared.repositories shared.repositories.*
 shared.redis_store              -> redis shared.availability shared.errors
 shared.list_name                -> shared.options
-shared.cache                    -> shared.errors shared.list_name shared.ranked_list shared.redis_store
-                                   shared.snapshot
+shared.cache                    -> shared.errors shared.list_name shared.ranked_list shared.snapshot
+                                   shared.write_behind
 shared.pins                     -> orjson shared.errors shared.list_name shared.ranked_list shared.redis_store
 shared.results                  -> shared.errors shared.job_states shared.ranked_list shared.redis_store
 shared.refresher                -> shared.availability shared.catalogue shared.errors shared.ids shared.model
@@ -87,8 +87,8 @@ shared.refresher                -> shared.availability shared.catalogue shared.e
 
 shared.trends                   -> numpy shared.catalogue shared.errors shared.ids shared.redis_store
                                    shared.repositories.engagement
-shared.titles                   -> cachetools orjson shared.errors shared.media shared.redis_store
-                                   shared.repositories.catalog shared.write_behind
+shared.titles                   -> cachetools orjson shared.errors shared.media shared.repositories.catalog
+                                   shared.write_behind
 shared.write_behind             -> shared.errors shared.redis_store
 shared.reasons                  -> numpy shared.ids shared.list_name shared.media shared.ranked_list
 shared.pages                    -> shared.ids shared.list_name shared.media shared.ranked_list shared.reasons

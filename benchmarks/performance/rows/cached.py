@@ -28,9 +28,9 @@ _MANY = Target("cached-5000", "The same, 5,000 users in turn", "of a constant ro
 TARGETS: Final = (_FEW, _MANY)
 
 _USERS: Final = {_FEW: 100, _MANY: 5000}
-# Of a run. That of few users lasts longer than a process remembers a page: else, most would have been forgotten while
-# the other side was asked, and it would measure the turns.
-_REQUESTS: Final = {_FEW: 30_000, _MANY: 10_000}
+# Of a run. That of few users lasts twice as long as a process remembers a page: each is made anew as often as in a load
+# that never ends.
+_REQUESTS: Final = {_FEW: 60_000, _MANY: 10_000}
 _CONNECTIONS: Final = 8
 _LIFE_SECONDS: Final = 7200  # of the lists: none ends while it is measured
 
@@ -65,10 +65,11 @@ def _beside(
     setup: Setup, target: Target, ours: Gateway, paths: Sequence[str], constant: Gateway, requests: int
 ) -> Figure:
     sides: dict[str, list[_Asked]] = {"this service": [], "constant bytes": []}
-    _ask(constant, ["/constant"], requests // 10)
+    turn = {"this service": (ours, paths), "constant bytes": (constant, ["/constant"])}
     for _ in setup.turns(f"{target.row}, {requests:,} requests"):
-        sides["this service"].append(_ask(ours, paths, requests))
-        sides["constant bytes"].append(_ask(constant, ["/constant"], requests))
+        for name, (gateway, asked) in turn.items():
+            _ask(gateway, asked, requests // 10)  # what was forgotten while the other side was asked
+            sides[name].append(_ask(gateway, asked, requests))
     rates = {name: [asked.load.rate for asked in side] for name, side in sides.items()}
     cpu = {name: median(asked.cpu for asked in side) for name, side in sides.items()}
     mine, theirs = (median(side) for side in rates.values())

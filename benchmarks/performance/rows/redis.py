@@ -46,8 +46,8 @@ def measure(setup: Setup) -> Iterator[Figure]:
             paths = [address(user) for user in setup.users(_USERS)]
             setup.say(f"redis: {len(paths):,} lists are put into the cache")
             drive(gateway.port, paths, requests=len(paths), connections=_CONNECTIONS)
-            yield _of_a_list(cache)
-            yield _without_end(cache)
+        yield _of_a_list(cache)  # what was on its way to Redis is there when the gateway has ended
+        yield _without_end(cache)
         cache.flushdb()
         with setup.stage.gateway(cache_seconds=_LIFE_SECONDS) as gateway:
             yield _growth(setup, cache, gateway)
