@@ -91,9 +91,11 @@ class RankedList:
 
 def encode(ranked: RankedList, known: IdIndex | None) -> bytes:
     """The list as bytes. Titles in `known` (a model's) are written as their position there, others as whole ids."""
-    named, history = np.unique(ranked.causes.places, return_inverse=True)
-    kept = named[named > 0] - 1  # titles of the history that still are a cause of something
-    places = history.reshape(ranked.causes.places.shape) + (0 if len(named) > len(kept) else 1)
+    named = np.zeros(len(ranked.causes.history) + 1, dtype=np.bool_)
+    named[ranked.causes.places] = True
+    named[0] = False  # no title
+    kept = np.flatnonzero(named) - 1  # titles of the history that still are a cause of something
+    places = np.cumsum(named)[ranked.causes.places]
     ids = np.concatenate([ranked.titles, ranked.causes.history[kept]])
     place = known.find(ids) if known else np.full(len(ids), -1, dtype=np.int64)
     whole = place < 0
