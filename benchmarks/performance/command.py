@@ -12,7 +12,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ import psycopg2
 from benchmarks.marked import Marked
 from benchmarks.performance import report
 from benchmarks.performance.figures import Figure
+from benchmarks.performance.pace import Pace
 from benchmarks.performance.report import Missing, Report
 from benchmarks.performance.rows import ALL
 from benchmarks.performance.setup import Benchmark, Setup, contents
@@ -85,16 +87,18 @@ def run(arguments: argparse.Namespace) -> int:
     document = Marked(arguments.markdown, _MARK) if arguments.markdown else None
     platform = Platform(Size(arguments.users, arguments.titles, arguments.interactions))
     chosen = [benchmark for benchmark in ALL if {benchmark.name, _EVERYTHING} & set(arguments.names)]
-    say, terminal = _Progress(), report.console()
+    pace = Pace()
+    say, terminal = _Progress(pace), report.console()
     figures: list[Figure] = []
     missing: list[Missing] = []
     profiles: dict[str, str] = {}
     with opened(arguments.folder, contents(platform, say), say) as stage:
         setup = _setup(arguments, stage, platform, say)
-        found = _report(report.machine(stage), arguments, platform, figures, missing, profiles)
+        found = _report(report.machine(stage), arguments, platform, figures, missing, profiles, pace)
         for benchmark in chosen:
-            say(f"{benchmark.name}: begins")
-            _measure(benchmark, setup, figures, missing)
+            with say.during(benchmark.name):
+                say(f"{benchmark.name}: begins")
+                _measure(benchmark, setup, figures, missing)
             if profile := _profile(benchmark, setup, figures):
                 profiles[benchmark.name] = profile
             # Each time: what was measured is kept whatever becomes of the next, half an hour later.
@@ -140,10 +144,12 @@ def _report(
     figures: Sequence[Figure],
     missing: Sequence[Missing],
     profiles: Mapping[str, str],
+    pace: Pace,
 ) -> Report:
     size = platform.size
     held = f"{size.users:,} users, {size.titles:,} titles, {size.interactions:,} interactions; {arguments.runs} runs"
-    return Report(f"python -m benchmarks {shlex.join(sys.argv[1:])}", [*machine, held], figures, missing, profiles)
+    command = f"python -m benchmarks {shlex.join(sys.argv[1:])}"
+    return Report(command, [*machine, held], figures, missing, profiles, pace)
 
 
 def _write(found: Report, arguments: argparse.Namespace, document: Marked | None) -> None:
@@ -157,14 +163,27 @@ def _write(found: Report, arguments: argparse.Namespace, document: Marked | None
 
 
 class _Progress:
-    """Says on standard error what is going on, and since when."""
+    """Says on standard error what is going on, and since when; looks at the machine's pace at the same moments."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
         self._begun = time.monotonic()
+        self._pace = pace
+        self._during: str | None = None
 
     def __call__(self, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
         print(f"{minutes:3}:{seconds:02}  {text}", file=sys.stderr, flush=True)
+        if self._during:
+            self._pace.look(self._during)
+
+    @contextmanager
+    def during(self, benchmark: str) -> Iterator[None]:
+        """What is said within the block is said of this benchmark."""
+        self._during = benchmark
+        try:
+            yield
+        finally:
+            self._during = None
 
 
 def _count(text: str) -> int:

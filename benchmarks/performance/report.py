@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.performance.figures import Figure, Plot, Target
+from benchmarks.performance.pace import Pace
 from benchmarks.stage import Stage
 from shared.errors import ConfigurationError
 
@@ -42,12 +43,14 @@ class Report:
     figures: Sequence[Figure]
     missing: Sequence[Missing]
     profiles: Mapping[str, str]  # where the time goes, of those that miss a target, by name
+    pace: Pace
 
     def as_record(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return {
             "command": self.command,
             "machine": list(self.machine),
+            "pace": dict(self.pace.shares),
             "rows": [_record(figure) for figure in self.figures],
             "missing": [{"row": missing.target.row, "reason": missing.reason} for missing in self.missing],
             "profiles": dict(self.profiles),
@@ -61,6 +64,7 @@ class Report:
         console.print(table)
         for row, *_, details in self._rows():
             console.print(f"{row}: {details}", soft_wrap=True)
+        console.print(self.pace.words, soft_wrap=True)
         for name, text in self.profiles.items():
             console.print(f"\nWhere the time of {name} goes:\n{text}", soft_wrap=True)
 
@@ -70,7 +74,7 @@ class Report:
         table += [f"| {' | '.join(cells)} |" for *cells, _ in self._rows()]
         details = [f"- **{row}**: {details}." for row, *_, details in self._rows() if details]
         plots = [f"![{title}]({address})" for title, address in pictures.items()]
-        machine = "\n".join(f"- {sentence}" for sentence in self.machine)
+        machine = "\n".join(f"- {sentence}" for sentence in [*self.machine, self.pace.words] if sentence)
         sections = [f"```\n{self.command}\n```", machine, "\n".join(table), "\n".join(details), *plots]
         sections += [f"Where the time of `{name}` goes:\n\n```\n{text}\n```" for name, text in self.profiles.items()]
         return [section for section in sections if section]

@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks.marked import Marked
 from benchmarks.performance import report
 from benchmarks.performance.figures import Figure, Plot, Sense, Target, amount
+from benchmarks.performance.pace import Pace
 from benchmarks.performance.report import Missing, Report
 from benchmarks.performance.rows import ALL
 from benchmarks.performance.rows.blocks import Run
@@ -88,7 +89,26 @@ def found() -> Report:
         Figure(KNOWN, 12),
     ]
     missing = [Missing(Target("gone", "What is gone", "s", Sense.AT_MOST, 1), "it did not start")]
-    return Report("python -m benchmarks run x", ["two processors"], figures, missing, {"quick": "90% waiting"})
+    pace = Pace()
+    for during, seconds in (("quick", 0.01), ("many", 0.02), ("many", 0.03), ("many", 0.02)):
+        pace.note(during, seconds)
+    return Report("python -m benchmarks run x", ["two processors"], figures, missing, {"quick": "90% waiting"}, pace)
+
+
+def test_a_report_tells_how_fast_the_machine_was_during_each_benchmark(found: Report) -> None:
+    told = "How fast the machine itself was meanwhile, of the fastest it was in this run: quick 1.00, many 0.50"
+    terminal = Console(width=200, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
+    found.show(terminal)
+    assert told in terminal.export_text().splitlines()
+    assert f"- two processors\n- {told}" in found.as_markdown({})
+    assert found.as_record()["pace"] == {"quick": 1.0, "many": 0.5}
+
+
+def test_before_anybody_looked_at_the_machine_nothing_is_told_of_its_pace() -> None:
+    pace = Pace()
+    assert pace.words == ""
+    pace.look("quick")
+    assert pace.shares == {"quick": 1.0}
 
 
 def test_a_report_shows_every_row_with_target_figure_and_verdict(found: Report) -> None:
