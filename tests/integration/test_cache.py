@@ -318,6 +318,7 @@ def test_no_corruption_of_a_value_fails_a_request(platform: Platform, user: UUID
     before = gateway.page(user, fresh=False, limit=100)
     settled(gateway)
     [key] = kept(platform)
+    assert user.bytes in key
     app = gateway.client.application
     anything = FlaskClient(app, app.response_class)  # a score may well be out of its range then
     with store(platform) as client:
@@ -331,7 +332,6 @@ def test_no_corruption_of_a_value_fails_a_request(platform: Platform, user: UUID
             if answer.status_code != 200:
                 failed.append((place, answer.status_code))
     assert failed == []
-    assert user.bytes in key
     assert gateway.page(user, limit=100) == before
 
 

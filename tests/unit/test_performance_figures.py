@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -95,11 +96,16 @@ def found() -> Report:
     return Report("python -m benchmarks run x", ["two processors"], figures, missing, {"quick": "90% waiting"}, pace)
 
 
+def shown(found: Report) -> list[str]:
+    """The lines of a terminal."""
+    lines = io.StringIO()
+    found.show(Console(width=200, file=lines))
+    return lines.getvalue().splitlines()
+
+
 def test_a_report_tells_how_fast_the_machine_was_during_each_benchmark(found: Report) -> None:
     told = "How fast the machine itself was meanwhile, of the fastest it was in this run: quick 1.00, many 0.50"
-    terminal = Console(width=200, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
-    found.show(terminal)
-    assert told in terminal.export_text().splitlines()
+    assert told in shown(found)
     assert f"- two processors\n- {told}" in found.as_markdown({})
     assert found.as_record()["pace"] == {"quick": 1.0, "many": 0.5}
 
@@ -112,9 +118,7 @@ def test_before_anybody_looked_at_the_machine_nothing_is_told_of_its_pace() -> N
 
 
 def test_a_report_shows_every_row_with_target_figure_and_verdict(found: Report) -> None:
-    terminal = Console(width=200, record=True, quiet=False, file=Path("/dev/null").open("w"))  # noqa: SIM115
-    found.show(terminal)
-    lines = [" ".join(line.split()) for line in terminal.export_text().splitlines()]
+    lines = [" ".join(line.split()) for line in shown(found)]
     assert "quick An answer <= 5 ms median 7.50 ms NOT met" in lines
     assert "many Answers >= 300 requests/s 310 requests/s met" in lines
     assert "known Something to know - 12 MB -" in lines
