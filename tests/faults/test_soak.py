@@ -16,7 +16,6 @@ import pytest
 
 from shared.contracts import QUEUE, WORK_QUEUE
 from shared.job_states import JobState
-from shared.repositories.chunks import ATTEMPTS
 from tests.faults import bounds
 from tests.faults.cluster import Cluster
 from tests.faults.messages import batch_message, chunk_message
@@ -167,7 +166,7 @@ def submit_until_stopped(cluster: Cluster, witness: Witness, stopped: threading.
 @pytest.mark.timeout(0)
 def test_faults_at_random_under_load(cluster: Cluster, report: list[Row], draw: random.Random, soak: float) -> None:
     """Faults of every kind, one after another, while callers submit, poll and cancel: every job that was accepted ends,
-    and its results are right. A chunk may be hit three times, and be dead; then its job says so."""
+    and its results are right."""
     faults, injected = Faults(cluster, draw).all(), Counter[str]()
     stopped = threading.Event()
     with Witness(cluster, report, bound=bounds.ANSWER_WITHOUT_LEDGER, gateway_dies=True) as witness:
@@ -195,12 +194,6 @@ def test_faults_at_random_under_load(cluster: Cluster, report: list[Row], draw: 
         over = time.monotonic()
         wait_for(lambda: cluster.readiness()["status"] == "ready")
         witness.wait_for_end(seconds=_DRAIN_SECONDS)
-        ends = witness.ends()
-        hit = ends[JobState.COMPLETED_WITH_ERRORS] + ends[JobState.FAILED]
-        name = f"{len(injected)} faults at random, {soak:g} s; {ends[JobState.CANCELLED]} cancelled, {hit} hit thrice"
-        witness.check(
-            name, injected=injected.total(), recovery=time.monotonic() - over, bound=_DRAIN_SECONDS, ends=ends
-        )
-    dead = cluster.platform.sql("jobs_db", "SELECT failures FROM job_chunks WHERE state = 'dead'")
-    assert {failures for (failures,) in dead} <= {ATTEMPTS}
-    assert len(dead) <= injected.total() // 20, "more chunks are dead than chance explains"
+        cancelled = witness.ends()[JobState.CANCELLED]
+        name = f"{len(injected)} faults at random, {soak:g} s; {cancelled} cancelled"
+        witness.check_at_random(name, injected=injected.total(), recovery=time.monotonic() - over, bound=_DRAIN_SECONDS)

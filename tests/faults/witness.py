@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from shared.job_states import WITH_RESULTS, JobState
+from shared.repositories.chunks import ATTEMPTS
 from tests.faults.accepted import Accepted
 from tests.faults.bounds import ANSWER
 from tests.faults.cluster import TITLES, Cluster
@@ -167,6 +168,23 @@ class Witness:
         self._report.append(row)
         problems = [f"I1: job {job_id} never ended: {self._jobs[job_id]}" for job_id in self._lost] + self._wrong
         assert not problems, "\n".join(problems[:20])
+
+    def check_at_random(self, fault: str, *, injected: int, recovery: float, bound: float) -> None:
+        """As `check`, after faults at random moments: chance may hit a chunk as often as it is tried. Few chunks are
+        then dead, and exactly their jobs say so.
+        """
+        self.wait_for_end()
+        ends = self.ends()
+        dead = self._cluster.platform.sql(
+            "jobs_db", "SELECT job_id::text, failures FROM job_chunks WHERE state = 'dead'"
+        )
+        hit = {job_id for job_id, _ in dead if self._jobs[job_id].states[-1] != JobState.CANCELLED}
+        with_errors = ends[JobState.COMPLETED_WITH_ERRORS] + ends[JobState.FAILED]
+        name = f"{fault}; {len(hit)} hit thrice" if hit else fault
+        self.check(name, injected=injected, recovery=recovery, bound=bound, ends=ends)
+        assert with_errors == len(hit), f"{with_errors} jobs have errors, {len(hit)} have dead chunks"
+        assert {failures for _, failures in dead} <= {ATTEMPTS}
+        assert len(dead) <= injected // 20, "more chunks are dead than chance explains"
 
     def _check_job(self, job: Accepted) -> None:
         """I1 to I5, of one job."""
