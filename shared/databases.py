@@ -12,8 +12,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg2
@@ -71,23 +71,55 @@ class Database:
 
         Raises DatabaseUnavailable, also at once while the database is known to be down; PoolExhausted.
         """
-        self._refuse_while_down()
-        return self._ask(sql, parameters, bulk=bulk)
+        with self.asked(sql, parameters, bulk=bulk) as rows:
+            return rows()
 
     def ping(self) -> None:
         """Ask the server whether it is there, whatever is known of it. Raises DatabaseUnavailable."""
-        self._ask("SELECT 1", None, bulk=False)
+        with self.asked("SELECT 1", even_if_down=True) as rows:
+            rows()
 
-    def _ask(self, sql: str, parameters: Parameters | None, *, bulk: bool) -> list[Row]:
+    @contextmanager
+    def asked(
+        self, sql: str, parameters: Parameters | None = None, *, bulk: bool = False, even_if_down: bool = False
+    ) -> Iterator[Callable[[], list[Row]]]:
+        """As `fetch`, while the block does something else: what it gets waits for the rows, and raises what `fetch`
+        does, whenever that went wrong. It is called at most once. even_if_down: ask whatever is known of the database.
+        """
         started = time.monotonic()
-        with self._noted():
+        with ExitStack() as lent:
+
+            def send() -> Session:
+                session = lent.enter_context(self._lent(bulk=bulk))
+                with self._translated():
+                    session.send(sql, parameters)
+                return session
+
+            def receive(session: Session) -> list[Row]:
+                with self._translated():
+                    return session.receive(self._seconds(bulk=bulk))
+
+            def rows() -> list[Row]:
+                with self._noted():
+                    try:
+                        if isinstance(sent, DatabaseUnavailable):
+                            raise sent
+                        return receive(sent)
+                    except Broken:
+                        lent.close()
+                        self._drop_idle()  # what broke one, a restart of the server say, broke them all
+                        if self._late(started):
+                            raise
+                        return receive(send())
+
+            sent: Session | DatabaseUnavailable
             try:
-                return self._fetch(sql, parameters, bulk=bulk)
-            except Broken:
-                self._drop_idle()  # what broke one, a restart of the server say, broke them all
-                if self._late(started):
-                    raise
-                return self._fetch(sql, parameters, bulk=bulk)
+                if not even_if_down:
+                    self._refuse_while_down()
+                sent = send()
+            except DatabaseUnavailable as error:
+                sent = error
+            yield rows
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -97,7 +129,7 @@ class Database:
         except SlowStatement:  # it took the trouble to say so
             self._availability.answered()
             raise
-        except (PoolExhausted, _Interrupted):  # busy or restarted is not down
+        except (PoolExhausted, _Interrupted, _Refused):  # busy or restarted is not down; not asked tells nothing new
             raise
         except DatabaseUnavailable as error:
             self._availability.failed(error)
@@ -110,19 +142,30 @@ class Database:
 
     def _refuse_while_down(self) -> None:
         if not self._availability.worth_trying():
-            raise DatabaseUnavailable(self.name, "it did not answer a moment ago")
+            raise _Refused(self.name, "it did not answer a moment ago")
 
-    def _fetch(self, sql: str, parameters: Parameters | None, *, bulk: bool) -> list[Row]:
+    @contextmanager
+    def _lent(self, *, bulk: bool) -> Iterator[Session]:
+        """A connection on which the server grants a statement its time."""
         with self._checkout() as session:
             if not bulk:
-                return session.run(sql, parameters, seconds=self.bounds.statement)
+                yield session
+                return
             raise_bound = f"SET statement_timeout = {round(self.bounds.bulk * 1000)}"
             session.run(raise_bound, seconds=self.bounds.statement)
             try:
-                return session.run(sql, parameters, seconds=self.bounds.bulk)
+                yield session
             finally:
                 if not session.broken:
                     session.run("RESET statement_timeout", seconds=self.bounds.statement)
+
+    def _seconds(self, *, bulk: bool) -> float:
+        """How long a statement may take."""
+        return self.bounds.bulk if bulk else self.bounds.statement
+
+    def _translated(self) -> AbstractContextManager[None]:
+        """psycopg2's errors leave as ours."""
+        return translated(self.name, writes=not self._read_only)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -184,7 +227,7 @@ class Database:
         The whole may take as long as it takes, but no pause may be longer than the bulk bound.
         Raises DatabaseUnavailable.
         """
-        with translated(self.name, writes=not self._read_only):
+        with self._translated():
             connection = psycopg2.connect(
                 self._url,
                 connect_timeout=max(2, round(self.bounds.connect)),  # libpq takes whole seconds, at least 2
@@ -212,7 +255,7 @@ class Database:
             )
         session = None
         try:
-            with translated(self.name, writes=not self._read_only):
+            with self._translated():
                 session = self._kept() or self._connect()
                 yield session
         finally:
@@ -269,6 +312,10 @@ class Database:
                 self._idle.pop().close()
             except IndexError:  # another thread took the last one
                 return
+
+
+class _Refused(DatabaseUnavailable):
+    """It was not even asked, as it is known to be down."""
 
 
 class _Interrupted(DatabaseUnavailable):

@@ -141,7 +141,9 @@ class JobResults:
             name: Ranking(ranked=ranked, model_version=result.model_version, cached=False, degraded=False)
             for name, ranked in zip(names, result.lists[part], strict=True)
         }
-        pages = self._rendering.render(rankings, limit=job.limit, explain=job.asked.view.reasons, bulk=bulk)
+        explain = job.asked.view.reasons
+        with self._rendering.asked(rankings, limit=job.limit, explain=explain, bulk=bulk) as asked:
+            pages = asked()
         found = [
             UserPage(user_id, pages[name], job.asked.view.fields)
             for user_id, name in zip(chunk.user_ids[part], names, strict=True)

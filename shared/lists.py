@@ -2,12 +2,15 @@
 
 cursor? -> the list it was cut from ─┐
 cache? ─> or made, and cached        ─┴─> page, and a cursor where one is wanted
+
+A list that was made goes into the cache while catalog_db looks its titles up: neither waits for the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 from shared.cache import ListCache
@@ -36,8 +39,10 @@ class Lists:
         self, names: Sequence[ListName], make: Make, snapshot: Snapshot, *, limit: int, explain: bool
     ) -> dict[ListName, Page]:
         """The first page of each list. Raises DatabaseUnavailable, and what `make` does."""
-        rankings = self._rankings(names, make, snapshot, fresh=False)
-        return self._pages.render(rankings, limit=limit, explain=explain)
+        rankings, keep = self._rankings(names, make, snapshot, fresh=False)
+        with self._pages.asked(rankings, limit=limit, explain=explain) as pages:
+            keep()
+            return pages()
 
     def page(
         self, name: ListName, make: Make, snapshot: Snapshot, part: Part, *, explain: bool, fresh: bool = False
@@ -50,8 +55,9 @@ class Lists:
         """
         if part.cursor is not None and part.cursor != START:
             return self._page_by_cursor(name, part.cursor, part.limit, explain=explain)
-        ranking = self._rankings([name], make, snapshot, fresh=fresh)[name]
-        page, after = self._cut(name, ranking, part.offset, part.limit, explain=explain)
+        rankings, keep = self._rankings([name], make, snapshot, fresh=fresh)
+        ranking = rankings[name]
+        page, after = self._cut(name, ranking, part.offset, part.limit, explain=explain, meanwhile=keep)
         if part.cursor is None or after is None:
             return page
         try:
@@ -68,23 +74,31 @@ class Lists:
         return page if after is None else replace(page, next_cursor=write_cursor(digest, after))
 
     def _cut(
-        self, name: ListName, ranking: Ranking, offset: int, limit: int, *, explain: bool
+        self,
+        name: ListName,
+        ranking: Ranking,
+        offset: int,
+        limit: int,
+        *,
+        explain: bool,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> tuple[Page, int | None]:
-        """A page, and where the next one begins, None at the list's end."""
-        page = self._pages.render({name: ranking}, limit=limit, offset=offset, explain=explain)[name]
+        """A page, and where the next one begins, None at the list's end. meanwhile: done while titles are read."""
+        with self._pages.asked({name: ranking}, limit=limit, offset=offset, explain=explain) as pages:
+            meanwhile()
+            page = pages()[name]
         after = offset + limit
         return page, after if after < len(ranking.ranked) else None
 
     def _rankings(
         self, names: Sequence[ListName], make: Make, snapshot: Snapshot, *, fresh: bool
-    ) -> dict[ListName, Ranking]:
+    ) -> tuple[dict[ListName, Ranking], Callable[[], object]]:
+        """The lists, and what puts those that were made into the cache."""
         names = list(dict.fromkeys(names))
         cached = {} if fresh else self._cache.get_many(names, snapshot)
         missing = [name for name in names if name not in cached]
         made, degraded = make(missing) if missing else ({}, False)
-        if not degraded:
-            self._cache.put_many(made, snapshot)
-        return {
+        rankings = {
             name: Ranking(
                 ranked=_still_there(cached[name], snapshot) if name in cached else made[name],
                 model_version=snapshot.model_version,
@@ -93,6 +107,7 @@ class Lists:
             )
             for name in names
         }
+        return rankings, partial(self._cache.put_many, {} if degraded else made, snapshot)
 
 
 def _still_there(ranked: RankedList, snapshot: Snapshot) -> RankedList:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -30,7 +31,8 @@ class Pages:
     def __init__(self, titles: Titles) -> None:
         self._titles = titles
 
-    def render(
+    @contextmanager
+    def asked(
         self,
         rankings: Mapping[ListName, Ranking],
         *,
@@ -38,29 +40,36 @@ class Pages:
         offset: int = 0,
         explain: bool,
         bulk: bool = False,
-    ) -> dict[ListName, Page]:
-        """Cut a page from each list and look its titles up, all in one query. Titles deleted since are left out.
+    ) -> Iterator[Callable[[], dict[ListName, Page]]]:
+        """Cut a page from each list and look its titles up, all in one query, while the block does something else.
+        Titles deleted since are left out.
 
-        Raises DatabaseUnavailable when catalog_db is down and a title of a page was not seen lately.
+        What the block gets waits for the titles, and raises DatabaseUnavailable when catalog_db is down and a title of
+        a page was not seen lately.
         """
         parts = {name: ranking.ranked.part(slice(offset, offset + limit)) for name, ranking in rankings.items()}
         ids = {i for part in parts.values() for i in to_known_uuids(part.titles)}
         spoken_of = {i for part in parts.values() for i in mentioned(part)} if explain else set()
-        titles, last_seen = self._titles.find(ids, besides=spoken_of, bulk=bulk)
-        return {
-            name: Page(
-                recommendations=_recommendations(name, parts[name], titles, explain=explain),
-                limit=limit,
-                offset=offset,
-                next_cursor=None,
-                exhausted=ranking.ranked.exhausted and offset + limit >= len(ranking.ranked),
-                strategy=ranking.ranked.strategy,
-                model_version=ranking.model_version,
-                cached=ranking.cached,
-                degraded=ranking.degraded or last_seen,
-            )
-            for name, ranking in rankings.items()
-        }
+        with self._titles.asked(ids, besides=spoken_of, bulk=bulk) as read:
+
+            def pages() -> dict[ListName, Page]:
+                titles, last_seen = read()
+                return {
+                    name: Page(
+                        recommendations=_recommendations(name, parts[name], titles, explain=explain),
+                        limit=limit,
+                        offset=offset,
+                        next_cursor=None,
+                        exhausted=ranking.ranked.exhausted and offset + limit >= len(ranking.ranked),
+                        strategy=ranking.ranked.strategy,
+                        model_version=ranking.model_version,
+                        cached=ranking.cached,
+                        degraded=ranking.degraded or last_seen,
+                    )
+                    for name, ranking in rankings.items()
+                }
+
+            yield pages
 
 
 def _recommendations(

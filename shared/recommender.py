@@ -99,18 +99,19 @@ class Recommender:
         degraded = False
         genres: Mapping[UUID, frozenset[str]] = {}
         history: InteractionRows | None = None
-        try:
-            genres = self._users.genres(user_ids, bulk=bulk)
-        except DatabaseUnavailable:
-            if bulk:
-                raise
-            degraded = True
-        try:
-            history = self._engagement.histories(user_ids, bulk=bulk)
-        except DatabaseUnavailable:
-            if bulk:
-                raise
-            degraded = True
+        with self._users.asked_genres(user_ids, bulk=bulk) as genres_of_users:  # both databases are at it at once
+            try:
+                history = self._engagement.histories(user_ids, bulk=bulk)
+            except DatabaseUnavailable:
+                if bulk:
+                    raise
+                degraded = True
+            try:
+                genres = genres_of_users()
+            except DatabaseUnavailable:
+                if bulk:
+                    raise
+                degraded = True
         known = tastes(user_ids, genres, history, snapshot, strengths=self._strengths, most=self._history_length)
         lists = rank(known, snapshot, self._weights, options, explained=explained)
         return dict(zip(user_ids, lists, strict=True)), degraded

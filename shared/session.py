@@ -27,8 +27,17 @@ class Session:
 
     def run(self, sql: str, parameters: Parameters | None = None, *, seconds: float) -> list[Row]:
         """Run one statement within `seconds` and return its rows, none for a statement without any."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
+        self.send(sql, parameters)
+        return self.receive(seconds)
+
+    def send(self, sql: str, parameters: Parameters | None = None) -> None:
+        """Have one statement begun. The connection is `broken` until its rows are received."""
+        self._cursor = self._connection.cursor()
+        self._cursor.execute(sql, parameters)
+
+    def receive(self, seconds: float) -> list[Row]:
+        """Wait at most `seconds` for the rows of the statement that was sent."""
+        with self._cursor as cursor:
             wait(self._connection, seconds, self._name)
             self.used_at = time.monotonic()
             return cursor.fetchall() if cursor.description else []

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -45,26 +46,33 @@ class Titles:
         self._seen: LRUCache[UUID, _Seen] = LRUCache(_MOST_SEEN)
         self._lock = threading.Lock()
 
-    def find(
+    @contextmanager
+    def asked(
         self, ids: Set[UUID], *, besides: Set[UUID] = frozenset(), bulk: bool = False
-    ) -> tuple[dict[UUID, Title], bool]:
-        """The titles that are not deleted, and whether they are only what was last seen of them. besides: titles that
-        can be done without.
+    ) -> Iterator[Callable[[], tuple[dict[UUID, Title], bool]]]:
+        """The titles that are not deleted, and whether they are only what was last seen of them; read while the block
+        does something else. besides: titles that can be done without.
 
-        Raises DatabaseUnavailable when catalog_db is down and not all of `ids` were seen lately.
+        What the block gets waits for them, and raises DatabaseUnavailable when catalog_db is down and not all of `ids`
+        were seen lately.
         """
         wanted = ids | besides
         found = self._remembered(wanted, self._reuse)
         missing = wanted - found.keys()
-        try:
-            read = self._catalog.titles(missing, bulk=bulk)
-        except DatabaseUnavailable:
-            found |= self._last_seen(missing)
-            if not found.keys() >= ids:
-                raise
-            return found, True
-        self._remember(missing, read.values())
-        return found | read, False
+        with self._catalog.asked_titles(missing, bulk=bulk) as read:
+
+            def titles() -> tuple[dict[UUID, Title], bool]:
+                try:
+                    new = read()
+                except DatabaseUnavailable:
+                    last_seen = found | self._last_seen(missing)
+                    if not last_seen.keys() >= ids:
+                        raise
+                    return last_seen, True
+                self._remember(missing, new.values())
+                return found | new, False
+
+            yield titles
 
     def _remembered(self, ids: Collection[UUID], seconds: float) -> dict[UUID, Title]:
         """Those of the titles that were read within so many seconds."""

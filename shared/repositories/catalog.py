@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from shared.databases import Database
 from shared.ids import IdArray, id_array
 from shared.media import Title, name_key
 from shared.repositories import uuid_array
+from shared.session import Row
 
 _LISTED: Final = np.dtype([("id", "S16"), ("year", ">i4")])  # a title as `listed` gets it
 
@@ -52,11 +54,14 @@ class CatalogRepository:
         )
         return {name: id_array(ids) for name, ids in rows}
 
-    def titles(self, ids: Collection[UUID], *, bulk: bool = False) -> dict[UUID, Title]:
-        """What is known of these titles now; deleted and unknown ones are left out. Raises DatabaseUnavailable."""
+    @contextmanager
+    def asked_titles(self, ids: Collection[UUID], *, bulk: bool = False) -> Iterator[Callable[[], dict[UUID, Title]]]:
+        """What is known of these titles now, read while the block does something else; deleted and unknown ones are
+        left out. What the block gets waits for them, and raises DatabaseUnavailable."""
         if not ids:
-            return {}
-        rows = self._database.fetch(
+            yield dict
+            return
+        asked = self._database.asked(
             """
             SELECT media.id, media.title, media.description, media.release_year::int, media.media_type, media.cover_url,
                    genre.names
@@ -70,7 +75,12 @@ class CatalogRepository:
             {"ids": uuid_array(ids)},
             bulk=bulk,
         )
-        return {row[0]: Title(row[0], row[1], row[2], row[3], row[4], row[5], _tidy(row[6])) for row in rows}
+        with asked as rows:
+            yield lambda: {row[0]: _title(row) for row in rows()}
+
+
+def _title(row: Row) -> Title:
+    return Title(row[0], row[1], row[2], row[3], row[4], row[5], _tidy(row[6]))
 
 
 def _tidy(names: list[str | None] | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import median
@@ -64,10 +64,15 @@ def measure(setup: Setup) -> Iterator[Figure]:
             ListName.of_user(user, PLAIN): Ranking(ranked, version, cached=False, degraded=False)
             for user, ranked in zip(users, lists, strict=False)
         }
-        render = partial(Pages(parts.titles).render, rankings, limit=_TITLES, explain=True, bulk=True)
+        render = partial(_render, Pages(parts.titles), rankings)
         yield _beside(setup, _CYCLES, *(partial(_collecting_every, count, render) for count in _COLLECTIONS))
     finally:
         parts.close()
+
+
+def _render(pages: Pages, rankings: Mapping[ListName, Ranking]) -> None:
+    with pages.asked(rankings, limit=_TITLES, explain=True, bulk=True) as asked:
+        asked()
 
 
 def _beside(setup: Setup, target: Target, other: Work, ours: Work) -> Figure:
