@@ -290,7 +290,7 @@ class Database:
             application_name="ml-service",
         )
         try:
-            wait(connection, self.bounds.connect, self.name)
+            wait(connection, self.bounds.connect, self.name, since=time.monotonic())
             extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
         except BaseException:
             connection.close()

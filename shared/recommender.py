@@ -1,6 +1,6 @@
 """The flow for users: ids in, pages of recommendations out. Both doors end here.
 
-    cache? -> preferences and histories -> scorer -> cache -> titles
+    cache? -> preferences and histories, both at once -> scorer -> cache and titles
 
 When something is down, the answer is made without it and marked `degraded`: without user_db from history alone,
 without engagement_db from genres and popularity (such lists are never cached), without catalog_db from what was last

@@ -32,13 +32,14 @@ class Session:
 
     def send(self, sql: str, parameters: Parameters | None = None) -> None:
         """Have one statement begun. The connection is `broken` until its rows are received."""
+        self._sent_at = time.monotonic()
         self._cursor = self._connection.cursor()
         self._cursor.execute(sql, parameters)
 
     def receive(self, seconds: float) -> list[Row]:
-        """Wait at most `seconds` for the rows of the statement that was sent."""
+        """The rows of the statement that was sent, `seconds` after that at the latest."""
         with self._cursor as cursor:
-            wait(self._connection, seconds, self._name)
+            wait(self._connection, seconds, self._name, since=self._sent_at)
             self.used_at = time.monotonic()
             return cursor.fetchall() if cursor.description else []
 
@@ -58,13 +59,13 @@ class Session:
         self._connection.close()
 
 
-def wait(connection: extensions.connection, seconds: float, name: str) -> None:
-    """Poll an asynchronous connection until what it is doing is done.
+def wait(connection: extensions.connection, seconds: float, name: str, *, since: float) -> None:
+    """Poll an asynchronous connection until what it is doing is done. since: when it began, by the monotonic clock.
 
-    Raises DatabaseUnavailable after `seconds`, with the connection closed: its answer, should it still come, must not
-    be taken for another's.
+    Raises DatabaseUnavailable `seconds` after that, with the connection closed: its answer, should it still come, must
+    not be taken for another's. Who comes later finds an answer that is there.
     """
-    deadline = time.monotonic() + seconds + GRACE_SECONDS
+    deadline = max(time.monotonic(), since + seconds) + GRACE_SECONDS
     while (state := connection.poll()) != extensions.POLL_OK:
         poller = select.poll()  # a new one each time: while it connects, the socket may become another
         poller.register(connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -84,3 +85,18 @@ def test_a_statement_that_takes_too_long_or_is_wrong_says_so_there_and_its_conne
         with database.asked(statement) as rows, pytest.raises(error):
             rows()
     assert backend(database) == before
+
+
+def test_who_comes_late_finds_the_rows_that_are_there_and_hardly_waits_for_those_that_are_not(
+    pool: Callable[..., Database], paused: Callable[[], None]
+) -> None:
+    prompt, silent = pool(statement=2.0), pool(statement=2.0)
+    with prompt.asked("SELECT 'there'") as rows, silent.asked("SELECT 1 FROM pg_sleep(1)") as no_rows:
+        time.sleep(0.5)
+        paused()
+        time.sleep(2.0)  # beyond the bound
+        assert rows() == [("there",)]
+        late = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="no answer within 2 s"):
+            no_rows()
+        assert time.monotonic() - late < 2.0
