@@ -25,6 +25,7 @@ from worker.guard.connection import guarded_connection
 from worker.guard.dead_letters import DeadLetters
 from worker.guard.guard import Guard
 from worker.parent import Parent
+from worker.pool import Pool
 from worker.pulse import pulse
 from worker.requests import request_class
 from worker.shutdown import Shutdown, ignore_signals
@@ -75,6 +76,7 @@ class Worker:
         worker = self._app.Worker(
             hostname=host_format(default_nodename(hostname)),
             loglevel=self._settings.log_level,
+            pool=Pool,
             quiet=True,
             without_gossip=True,
             without_mingle=True,

@@ -178,6 +178,7 @@ worker.commands.report          -> matplotlib rich shared.errors shared.model wo
 worker.commands.models          -> rich shared.errors shared.model shared.model_store shared.settings
 worker.commands.rollback        -> shared.errors shared.model_store shared.settings
 worker.pulse                    -> celery
+worker.pool                     -> celery kombu
 worker.training.estimators.*    -> numpy scipy threadpoolctl shared.compiled shared.errors shared.ids shared.strengths
                                    worker.training.estimators.* worker.training.interactions
 worker.training.blocks.material -> numpy scipy pydantic shared.model worker.training.estimators.*
