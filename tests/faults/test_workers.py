@@ -126,7 +126,7 @@ def test_a_chunk_that_kills_its_process_three_times_is_dead_and_the_others_are_k
     """A chunk takes the process that works on it along, each time: it is given up after three, and says why; the
     other chunks' results are kept."""
     users = cluster.users[:30]
-    cluster.to_workers["engagement_db"].hold(str(users[15]).encode())  # nobody gets beyond this in the second chunk
+    cluster.to_workers["engagement_db"].hold(users[15].hex.encode())  # nobody gets beyond this in the second chunk
     with Witness(cluster, report) as witness:
         job_id = witness.submit(users).body["job_id"]
         for number in range(3):
@@ -152,7 +152,7 @@ def test_a_worker_that_is_told_to_stop_loses_nothing(cluster: Cluster, report: l
     is counted."""
     users = cluster.users[:200]
     if held:
-        cluster.to_workers["engagement_db"].hold(str(users[0]).encode())
+        cluster.to_workers["engagement_db"].hold(users[0].hex.encode())
     with Witness(cluster, report) as witness, cluster.slow_chunks(0.02):
         job_id = witness.submit(users).body["job_id"]
         name = holder(cluster, job_id)
@@ -178,7 +178,7 @@ def test_a_worker_that_stood_still_beyond_its_lease_changes_nothing_afterwards(
     cluster.restart_workers(beat_seconds=bounds.SLOW_BEAT)
     users = cluster.users[:10]
     engagement_db = cluster.to_workers["engagement_db"]
-    engagement_db.hold(str(users[0]).encode())
+    engagement_db.hold(users[0].hex.encode())
     with Witness(cluster, report) as witness:
         job_id = witness.submit(users).body["job_id"]
         late = cluster.workers[holder(cluster, job_id)]
