@@ -86,7 +86,7 @@ class Database:
         """As `fetch`, while the block does something else: what it gets waits for the rows, and raises what `fetch`
         does, whenever that went wrong. It is called at most once. even_if_down: ask whatever is known of the database.
         """
-        started = time.monotonic()
+        started, seconds = time.monotonic(), self.bounds.bulk if bulk else self.bounds.statement
         with ExitStack() as lent:
 
             def send() -> Session:
@@ -97,7 +97,7 @@ class Database:
 
             def receive(session: Session) -> list[Row]:
                 with self._translated():
-                    return session.receive(self._seconds(bulk=bulk))
+                    return session.receive(seconds)
 
             def rows() -> list[Row]:
                 with self._noted():
@@ -158,10 +158,6 @@ class Database:
             finally:
                 if not session.broken:
                     session.run("RESET statement_timeout", seconds=self.bounds.statement)
-
-    def _seconds(self, *, bulk: bool) -> float:
-        """How long a statement may take."""
-        return self.bounds.bulk if bulk else self.bounds.statement
 
     def _translated(self) -> AbstractContextManager[None]:
         """psycopg2's errors leave as ours."""
