@@ -3,7 +3,11 @@
 Start with: gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"
 """
 
+import gc
 import sys
+
+gc.disable()  # What is imported stays: to look through it for garbage, time and again, is a part of the start.
+
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,9 @@ from shared.errors import ConfigurationError
 from shared.forking import prepare_to_fork
 from shared.settings import Settings
 from shared.telemetry import configure_logging
+
+gc.freeze()
+gc.enable()
 
 try:
     _settings = Settings.from_environment()

@@ -11,5 +11,4 @@ def prepare_to_fork() -> None:
     """Have the scorer's loops compiled, and nothing of what is there written to by the children's collections, which
     would copy it. Nothing connects. Import first whatever they need."""
     warm_up()
-    gc.collect()
     gc.freeze()

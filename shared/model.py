@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy import sparse
 
 from shared.catalogue import Popularity
 from shared.errors import ModelRejected
 from shared.ids import IdIndex, IndexArray, Places
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 WIDE: Final = np.dtype("<i4")
 NARROW: Final = np.dtype("<u2")
@@ -125,6 +127,8 @@ class Model:
     @cached_property
     def neighbours(self) -> sparse.csr_array:
         """S, (n, n), float32, as scipy has it: with columns of four bytes, and so a copy of narrow ones."""
+        from scipy import sparse  # noqa: PLC0415 - what serves has no need of it, and starts sooner without
+
         shape = (len(self.titles), len(self.titles))
         columns = self.columns.astype(np.int32, copy=False)
         return sparse.csr_array((self.weights, columns, self.starts), shape=shape, copy=False)

@@ -1,4 +1,4 @@
-"""What makes a list varied: titles unlike each other, few of a genre, places for new titles. Pure numpy and scipy: no
+"""What makes a list varied: titles unlike each other, few of a genre, places for new titles. Pure numpy: no
 I/O, no clock, no logging.
 
 Each takes arrays of titles and gives back an order, or places; what a title's scores are stays with the caller.
