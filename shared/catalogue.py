@@ -119,10 +119,12 @@ class Catalogue:
 
     def mask(self, genres: Iterable[str]) -> GenreMask:
         """The genres (keys) that the catalogue knows, as one mask, shape (w,)."""
-        mask = np.zeros(self.genres.shape[1], dtype=np.uint64)
-        for bit in (self.genre_bits[g] for g in genres if g in self.genre_bits):
-            mask[bit // _WORD] |= np.uint64(1 << bit % _WORD)
-        return mask
+        bits = 0
+        for genre in genres:
+            if genre in self.genre_bits:
+                bits |= 1 << self.genre_bits[genre]
+        words = bits.to_bytes(self.genres.shape[1] * _WORD // 8, "little")
+        return np.frombuffer(words, dtype="<u8")
 
     def genres_of(self, title: int) -> frozenset[str]:
         """The genres (keys) of one title, by its index."""
