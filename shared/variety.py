@@ -1,5 +1,5 @@
-"""What makes a list varied: titles unlike each other, few of a genre, places for new titles. Pure numpy: no
-I/O, no clock, no logging.
+"""What makes a list varied: titles unlike each other, few of a genre, places for new titles. Pure numpy: no I/O,
+no clock, no logging.
 
 Each takes arrays of titles and gives back an order, or places; what a title's scores are stays with the caller.
 To hold a cap in a list with exploration, draw first, cap the drawn, and cap the ordinary titles beside them.
