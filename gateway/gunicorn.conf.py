@@ -6,7 +6,7 @@ Start with: gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"
 import gc
 import sys
 
-gc.disable()  # What is imported stays: to look through it for garbage, time and again, is a part of the start.
+gc.disable()  # What is imported stays: to look through it for garbage, time and again, makes a start longer.
 
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,8 @@ from shared.forking import prepare_to_fork
 from shared.settings import Settings
 from shared.telemetry import configure_logging
 
-gc.freeze()
-gc.enable()
+gc.freeze()  # else the first collection would look through all of it after all
+gc.enable()  # here and not before the fork: a reload (SIGHUP) reads this file again, and calls no on_starting
 
 try:
     _settings = Settings.from_environment()

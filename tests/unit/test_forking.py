@@ -21,7 +21,9 @@ import gc, json, runpy, sys
 runpy.run_path("gateway/gunicorn.conf.py")
 from shared.forking import prepare_to_fork
 prepare_to_fork()
-print(json.dumps({"collects": gc.isenabled(), "frozen": gc.get_freeze_count(), "modules": sorted(sys.modules)}))
+frozen, looked_through = gc.get_freeze_count(), len(gc.get_objects())
+print(json.dumps({"collects": gc.isenabled(), "frozen": frozen, "looked_through": looked_through,
+                  "modules": sorted(sys.modules)}))
 """
 
 
@@ -41,6 +43,7 @@ def test_garbage_is_collected_again_once_everything_is_imported(first_process: d
 
 def test_what_is_there_before_the_fork_is_left_out_of_collections(first_process: dict[str, Any]) -> None:
     assert first_process["frozen"] > 100_000
+    assert first_process["looked_through"] < 1000
 
 
 def test_what_serves_starts_without_the_libraries_of_those_who_train(first_process: dict[str, Any]) -> None:
