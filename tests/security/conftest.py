@@ -31,7 +31,7 @@ def attack(request: pytest.FixtureRequest) -> Told:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if not config.getoption("--attacks"):
+    if not config.getoption("--attacks", default=False):
         return
     terminalreporter.section("attacks tried")
     rows = [row for report in terminalreporter.stats.get("passed", []) for row in _told(report)]
