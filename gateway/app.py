@@ -6,9 +6,11 @@ import logging
 
 from flask import Flask
 
-from gateway import compression, cors, errors, request_ids
+from gateway import addresses, compression, cors, errors, limits, request_ids, security_headers
+from gateway.auth import authenticator
+from gateway.auth.authenticator import Authenticator
 from gateway.recent_pages import RecentPages
-from gateway.routes import documentation, jobs, operations, problems, recommendations, titles
+from gateway.routes import documentation, jobs, models, operations, problems, recommendations, titles
 from shared import broker, health
 from shared.parts import Parts
 from shared.settings import Settings, entries
@@ -20,6 +22,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Call it in the process that serves: it starts a thread and opens connections. Raises ConfigurationError.
     """
     settings = settings or Settings.from_environment()
+    auth = Authenticator(settings)
     queue = broker.celery_app(settings, "gateway")
     parts = Parts.build(
         settings,
@@ -28,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         publish=broker.publisher(queue),
     )
     parts.start()
+    auth.start()
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes
@@ -37,7 +41,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     request_ids.register(app)
     compression.register(app)
     cors.register(app, entries(settings.cors_origins))
+    security_headers.register(app)
     errors.register(app)
+    addresses.register(app, entries(settings.trusted_proxies))
+    authenticator.register(app, auth)
     recent = RecentPages(settings.page_seconds)
     kinds = [
         recommendations.routes(
@@ -50,10 +57,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         ),
         titles.routes(parts.discovery, recent),
         jobs.routes(parts.jobs, parts.results),
+        models.routes(parts.models, broker.task_publisher(queue)),
         problems.routes(),
-        operations.routes(health.checks(parts, lambda: broker.ping(queue)), health.VITAL),
+        operations.routes(health.checks(parts, lambda: broker.ping(queue)) | auth.checks(), health.VITAL),
     ]
-    kinds.append(documentation.routes([endpoint for kind in kinds for endpoint in kind.declared]))
+    limits.register(app, parts.redis, settings, {name: one for kind in kinds for name, one in kind.budgets.items()})
+    declared = [endpoint for kind in kinds for endpoint in kind.declared]
+    kinds.append(documentation.routes(declared, secured=auth.is_required))
     for kind in kinds:
         app.register_blueprint(kind)
     app.extensions["endpoints"] = [endpoint for kind in kinds for endpoint in kind.declared]

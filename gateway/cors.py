@@ -8,10 +8,19 @@ from typing import Final
 from flask import Flask, Response
 from flask_cors import CORS
 
+from gateway.limits import POLICY, STATE
 from gateway.request_ids import HEADER as REQUEST_ID
 
-EXPOSED: Final = ("ETag", "Retry-After", "Location", REQUEST_ID)
-_ASKED: Final = ("Content-Type", "Cache-Control", "If-None-Match", "Prefer", "Idempotency-Key", REQUEST_ID)
+EXPOSED: Final = ("ETag", "Retry-After", "Location", "WWW-Authenticate", STATE, POLICY, REQUEST_ID)
+_ASKED: Final = (
+    "Authorization",
+    "Content-Type",
+    "Cache-Control",
+    "If-None-Match",
+    "Prefer",
+    "Idempotency-Key",
+    REQUEST_ID,
+)
 _PREFLIGHT_SECONDS: Final = 600  # a browser need not ask again so soon whether it may ask
 
 

@@ -12,6 +12,9 @@ from flask import Blueprint, Request, Response, request
 from werkzeug.datastructures import Headers
 
 from gateway import compression, query, rendering
+from gateway.auth.authenticator import admitted
+from gateway.auth.principals import Access
+from gateway.limits import Budget
 from gateway.recent_pages import Page, RecentPages
 from shared import parsing
 from shared.contracts import NoQuery
@@ -21,8 +24,8 @@ from shared.parsing import Contract
 # Cache-Control of answers.
 NO_STORE: Final = "no-store"
 PRIVATE: Final = "private, no-cache"  # the caller may keep it, and asks whether it still holds
-BRIEFLY: Final = "public, max-age=60"  # the same for everybody, and soon another
-PUBLIC: Final = "public, max-age=3600"
+BRIEFLY: Final = "max-age=60"  # the same for everybody, and soon another; not for who was not asked who he is
+LASTING: Final = "public, max-age=3600"
 
 # Of the demo's data, so that examples can be sent to it.
 EXAMPLE_USERS: Final = ["34d19a60-dea5-5a97-9a47-7a09d18673d6", "1fc6039b-891d-59b9-8542-506d11b1e139"]
@@ -84,6 +87,8 @@ class Endpoint:
     tag: str
     text: str  # the summary, an empty line, and what else there is to say
     methods: tuple[str, ...]
+    access: Access
+    budget: Budget | None  # what requests count towards
     path: type[Contract] | None
     asks: type[Contract] | None  # NoQuery: no parameters are taken; None: none are looked at
     answers: tuple[Answer, ...]
@@ -126,7 +131,9 @@ class Endpoint:
         return [*found, self.parse(self.asks, rendering.body(request))] if place == "body" else found
 
     def answer(self, request: Request, view: View, segments: Mapping[str, str]) -> Response:
-        """What the view gives for the request, or gave a moment ago. Raises what `read` and the view raise."""
+        """What the view gives for the request, or gave a moment ago. Raises what `admitted`, `read` and the view
+        raise."""
+        admitted(self.access, segments)
         recent = self.recent if request.method == "GET" else None
         if recent is not None and (page := recent.find(request)) is not None:
             return self._page(request, page)
@@ -166,6 +173,7 @@ class Endpoints(Blueprint):
     def __init__(self, name: str, tag: str, prefix: str = "") -> None:
         super().__init__(name, __name__, url_prefix=prefix or None)
         self.declared: list[Endpoint] = []
+        self.budgets: dict[str, Budget] = {}  # by Flask's names of the endpoints
         self._tag, self._prefix = tag, prefix
 
     def address(
@@ -173,6 +181,8 @@ class Endpoints(Blueprint):
         rule: str,
         operation_id: str,
         *answers: Answer,
+        access: Access,
+        budget: Budget | None,
         methods: tuple[str, ...] = ("GET",),
         path: type[Contract] | None = None,
         asks: type[Contract] | None = NoQuery,
@@ -184,6 +194,8 @@ class Endpoints(Blueprint):
         recent: RecentPages | None = None,
     ) -> Callable[[View], View]:
         """Declare the decorated function's address; its docstring is the documentation.
+
+        access: who may ask. budget: what requests count towards; None: they are not counted.
 
         The function gets the contracts of `path` and of `asks`, as far as there are any. It returns a document, or a
         response where there is more to say. `parse` may hold the contract to the service's settings. `recent` keeps
@@ -197,6 +209,8 @@ class Endpoints(Blueprint):
                 self._tag,
                 cleandoc(view.__doc__ or ""),
                 methods,
+                access,
+                budget,
                 path,
                 asks,
                 answers,
@@ -214,6 +228,8 @@ class Endpoints(Blueprint):
                 return endpoint.answer(asked, view, segments)
 
             self.declared.append(endpoint)
+            if budget is not None:
+                self.budgets[f"{self.name}.{view.__name__}"] = budget
             self.add_url_rule(rule, view.__name__, answer, methods=methods)
             return view
 

@@ -40,7 +40,17 @@ _ERRORS: Final[dict[type[errors.ServiceError], Problem]] = {
     errors.IdempotencyMismatch: Problem(
         422, "idempotency-mismatch", "The key was used for another request", "Send a new Idempotency-Key."
     ),
-    errors.JobNotFound: Problem(404, "job-not-found", "There is no such job", "Check the id."),
+    errors.Unauthenticated: Problem(
+        401, "unauthenticated", "It is not known who you are", "Send `Authorization: Bearer` and a token or an API key."
+    ),
+    errors.Forbidden: Problem(403, "forbidden", "You may not do this", "Ask for a token or key with the right scope."),
+    errors.NoSuchModel: Problem(404, "model-not-found", "There is no such model", "See `GET /api/models`."),
+    errors.ModelRejected: Problem(
+        503, "model-unusable", "The model cannot be used", "Tell whoever runs the service.", tells=False
+    ),
+    errors.JobNotFound: Problem(
+        404, "job-not-found", "There is no such job", "Check the id, and that the job is yours."
+    ),
     errors.TitleNotFound: Problem(
         404, "title-not-found", "There is no such title", "Check the id; a title just added is known within a minute."
     ),
@@ -75,6 +85,7 @@ _HTTP: Final[dict[int, Problem]] = {
     413: Problem(413, "body-too-large", "The body is too large", "Split the request."),
     414: Problem(414, "address-too-long", "The address is too long", "Ask by POST, with the same in the body."),
     415: Problem(415, "unsupported-media-type", "The body is not JSON", "Send `Content-Type: application/json`."),
+    429: Problem(429, "rate-limited", "You ask too often", "Ask again after `Retry-After` seconds; see `RateLimit`."),
 }
 _INTERNAL: Final = Problem(
     500, "internal", "The service failed", "Try again; if it stays, tell whoever runs it.", tells=False
@@ -87,6 +98,8 @@ _OF_JOBS: Final = (  # the `problem` of a job that is asked for with success
 _ABOUT_BLANK: Final = "about:blank"  # RFC 9457: the status says it all
 
 PROBLEMS: Final = {p.name: p for p in (*_ERRORS.values(), *_HTTP.values(), _INTERNAL, *_OF_JOBS)}
+
+_REALM: Final = 'Bearer realm="recommendations"'
 
 # What tells when to come back, as a Retry-After.
 _TELLS_WHEN: Final = (errors.Unavailable, errors.ResultsNotReady, errors.ShareExceeded)
@@ -112,7 +125,9 @@ def of_any_status(status: int) -> Problem:
 
 def tells_when(problem: Problem) -> bool:
     """Whether a problem comes with when to try again."""
-    return any(issubclass(kind, _TELLS_WHEN) for kind, one in _ERRORS.items() if one is problem)
+    return problem is _HTTP[HTTPStatus.TOO_MANY_REQUESTS] or any(
+        issubclass(kind, _TELLS_WHEN) for kind, one in _ERRORS.items() if one is problem
+    )
 
 
 def register(app: Flask) -> None:
@@ -129,10 +144,21 @@ def _service_error(error: errors.ServiceError) -> Response:
     headers = {}
     if isinstance(error, _TELLS_WHEN):
         headers["Retry-After"] = str(error.retry_after)
+    headers |= _challenge(error)
     if not problem.tells:
         _log.warning("%s %s: %s", request.method, request.path, error)
     fields = field_documents(error.problems) if isinstance(error, errors.InvalidRequest) else []
     return _answer(problem, str(error) if problem.tells else problem.advice, headers, fields)
+
+
+def _challenge(error: errors.ServiceError) -> dict[str, str]:
+    """What RFC 6750 wants to be said of a credential that is missing, wrong or too weak."""
+    if isinstance(error, errors.Unauthenticated):
+        why = f', error="invalid_token", error_description="{error}"' if error.given else ""
+        return {"WWW-Authenticate": _REALM + why}
+    if isinstance(error, errors.Forbidden):
+        return {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{error.scope}"'}
+    return {}
 
 
 def _http_error(error: HTTPException) -> Response:

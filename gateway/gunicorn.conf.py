@@ -20,7 +20,7 @@ from gateway import listening, refusals
 from gateway.slow_clients import PatientConnection
 from shared.errors import ConfigurationError
 from shared.forking import prepare_to_fork
-from shared.settings import Settings
+from shared.settings import AUTH_NONE, Settings
 from shared.telemetry import configure_logging
 
 gc.freeze()  # else the first collection would look through all of it after all
@@ -59,6 +59,8 @@ def on_starting(server: Any) -> None:
     """In the parent, and once: its processes share what is imported and compiled."""
     if not server.master_pid:  # else it replaces one that still listens there (SIGUSR2)
         listening.refuse_unusable(server.address)
+    if _settings.auth == AUTH_NONE and not _settings.auth_none_public:
+        listening.refuse_public(server.address)
     prepare_to_fork()
 
 

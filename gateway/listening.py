@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from gunicorn.util import is_ipv6
 
@@ -26,3 +27,24 @@ def refuse_unusable(addresses: Sequence[object]) -> None:
             except OSError as error:
                 host, port = address[:2]
                 sys.exit(f"gateway: it cannot listen on {host}:{port}, see WEB_BIND: {error.strerror or error}")
+
+
+def refuse_public(addresses: Sequence[object]) -> None:
+    """Exit when others than this host's own programs reach one of gunicorn's addresses, with AUTH=none."""
+    for address in addresses:
+        if not _is_local(address):
+            shown = ":".join(map(str, address[:2])) if isinstance(address, tuple) else address
+            sys.exit(
+                f"gateway: AUTH=none would let whoever reaches {shown} ask for anything. Set up who may ask "
+                "(docs/SECURITY.md), listen on 127.0.0.1, or say AUTH_NONE_PUBLIC=true as well."
+            )
+
+
+def _is_local(address: object) -> bool:
+    """Whether only this host's programs reach it. What is inherited (fd://) may be anything."""
+    if isinstance(address, tuple):
+        try:
+            return ip_address(address[0]).is_loopback
+        except ValueError:
+            return bool(address[0] == "localhost")
+    return isinstance(address, str)  # a socket in the file system

@@ -8,14 +8,16 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
+from gateway.auth.principals import Scope
 from gateway.endpoint import PATH_EXAMPLES, Answer, Endpoint, Example
 from gateway.errors import Problem, of_http, problem_of, tells_when
+from gateway.limits import POLICY, STATE
 from gateway.rendering import JSON, PROBLEM
 from gateway.request_ids import HEADER as REQUEST_ID
 from gateway.schemas import Schemas, reached
 from shared import __version__
 from shared.documents import ProblemDocument
-from shared.errors import InvalidRequest
+from shared.errors import Forbidden, InvalidRequest, Unauthenticated, Unavailable
 
 _DESCRIPTION: Final = """Personal recommendations of titles: for one user at once, for many as a job.
 
@@ -25,6 +27,7 @@ _TAGS: Final = {
     "Recommendations": "What to show to whom.",
     "Titles": "What is like a title, and what is popular.",
     "Jobs": "Many users' recommendations, made while you wait for something else.",
+    "Models": "For whoever looks after the service.",
     "Problems": "What the problems mean.",
     "Health": "For probes and for people who run the service.",
     "Documentation": "This document, and a page that shows it.",
@@ -37,6 +40,9 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "ETag": {"description": "of the content; the same whether the list was kept or made anew", "schema": _STRING},
     "Retry-After": {"description": "seconds to wait", "schema": _SECONDS},
     "Location": {"description": "the job's address", "schema": {"type": "string", "format": "uri-reference"}},
+    STATE: {"description": "of each budget: r, requests left; t, seconds until it begins anew", "schema": _STRING},
+    POLICY: {"description": "of each budget: q, requests; w, seconds in which they may be made", "schema": _STRING},
+    "WWW-Authenticate": {"description": "what is missing or wrong (RFC 6750)", "schema": _STRING},
     "Preference-Applied": {"description": "respond-async, when it was asked for", "schema": _STRING},
 }
 _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
@@ -56,8 +62,19 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The whole API as OpenAPI 3.1.
+_CALLERS: Final = "caller"
+_SECURITY: Final = {
+    _CALLERS: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A JSON Web Token of the platform's issuer, or an API key. A user's token reads the user's own "
+        "list; services have scopes: " + ", ".join(f"`{scope}`" for scope in Scope) + ".",
+    }
+}
+
+
+def document(endpoints: Sequence[Endpoint], *, secured: bool = True) -> dict[str, Any]:
+    """The whole API as OpenAPI 3.1. secured: callers have to say who they are.
 
     Raises KeyError when an answer has a header that is not described here.
     """
@@ -69,7 +86,10 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         for method in endpoint.methods:
             problems = _problems(endpoint, method)
             shown |= {problem.name: problem for problem in problems}
-            path[method.lower()] = _operation(endpoint, method, problems, schemas)
+            operation = _operation(endpoint, method, problems, schemas)
+            if secured and not endpoint.access.public:
+                operation["security"] = [{_CALLERS: []}]
+            path[method.lower()] = operation
     whole: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -87,6 +107,8 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             "examples": {name: _example_of(problem) for name, problem in sorted(shown.items())},
         },
     }
+    if secured:
+        whole["components"]["securitySchemes"] = _SECURITY
     for kind in ("schemas", "headers", "parameters"):
         whole["components"][kind] = reached(kind, whole)
     return whole
@@ -153,9 +175,10 @@ def _responses(
             "examples": {one.name: {"$ref": f"#/components/examples/{one.name}"} for one in of_status},
         }
         when = ["Retry-After"] if any(map(tells_when, of_status)) else []
+        challenge = ["WWW-Authenticate"] if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else []
         described = {
             "description": "; ".join(f"`{one.name}`: {one.title}" for one in of_status),
-            "headers": _headers(*when, REQUEST_ID, "Cache-Control"),
+            "headers": _headers(*when, *challenge, *_counts(endpoint), REQUEST_ID, "Cache-Control"),
         }
         given = responses.get(str(status), described | {"content": {}})
         responses[str(status)] = given | {"content": given["content"] | {PROBLEM: content}}
@@ -166,7 +189,7 @@ def _response(endpoint: Endpoint, method: str, answer: Answer, schemas: Schemas)
     tag = ["ETag"] if endpoint.is_kept and method == "GET" else []
     response: dict[str, Any] = {
         "description": answer.description,
-        "headers": _headers(*answer.headers, *tag, REQUEST_ID, "Cache-Control"),
+        "headers": _headers(*answer.headers, *tag, *_counts(endpoint), REQUEST_ID, "Cache-Control"),
         "content": {media_type: {"schema": schemas.of(kind)} for media_type, kind in answer.content.items()},
     }
     if answer.links:
@@ -177,6 +200,11 @@ def _response(endpoint: Endpoint, method: str, answer: Answer, schemas: Schemas)
     return response
 
 
+def _counts(endpoint: Endpoint) -> Sequence[str]:
+    """What tells how much of a budget is left."""
+    return () if endpoint.budget is None else (STATE, POLICY)
+
+
 def _headers(*names: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names if _HEADERS[name]}
 
@@ -184,6 +212,10 @@ def _headers(*names: str) -> dict[str, Any]:
 def _problems(endpoint: Endpoint, method: str) -> list[Problem]:
     """What may go wrong: what the endpoint says, and what reading a request of its kind may bring."""
     found = [problem_of(kind) for kind in endpoint.problems]
+    if not endpoint.access.public:
+        found += map(problem_of, (Unauthenticated, Forbidden, Unavailable))  # the last: when keys cannot be had
+    if endpoint.budget is not None:
+        found.append(of_http(HTTPStatus.TOO_MANY_REQUESTS))
     if endpoint.path is not None:
         found.append(of_http(HTTPStatus.NOT_FOUND))
     if endpoint.asks is not None:

@@ -33,6 +33,9 @@ _RETRY_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0.
 _REPLIES_KEPT: Final = 10_000
 _QUORUM: Final[dict[str, Any]] = {"x-queue-type": "quorum"}
 
+PublishTask = Callable[[str, Mapping[str, Any]], None]
+"""Puts a task with its arguments on the service's own queue within a bounded time. Raises BrokerUnavailable."""
+
 InTime = Callable[[], bool]
 """Whether there is time left."""
 
@@ -87,6 +90,15 @@ def block_publisher(app: Celery) -> PublishBlocks:
 
     def publish(training: UUID, blocks: Sequence[int]) -> None:
         _send_all(app, BLOCK_TASK, [{"training_id": str(training), "block_no": number} for number in blocks])
+
+    return publish
+
+
+def task_publisher(app: Celery) -> PublishTask:
+    """A function that puts any one task on the queue, as `publisher` does with chunks."""
+
+    def publish(task: str, arguments: Mapping[str, Any]) -> None:
+        _send_all(app, task, [arguments])
 
     return publish
 

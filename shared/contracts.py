@@ -24,6 +24,7 @@ BATCH_TASK: Final = "recommendations.batch.v1"
 CHUNK_TASK: Final = "recommendations.chunk.v1"
 TRAIN_TASK: Final = "model.train.v1"
 BLOCK_TASK: Final = "model.block.v1"
+ROLLBACK_TASK: Final = "model.rollback.v1"
 
 MOST_TITLES: Final = 100  # of one page
 MOST_RESULTS: Final = 1000  # users of one page of results
@@ -42,6 +43,7 @@ def _ids(ids: Iterable[UUID]) -> tuple[UUID, ...]:
 
 
 ReplyQueue = Annotated[str, Field(pattern=rf"^{re.escape(REPLY_PREFIX)}[a-z0-9_.-]{{1,64}}$")]
+VersionName = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]  # a name, never a path
 CallbackUrl = Annotated[str, BeforeValidator(_callback_url), Field(max_length=2000)]
 Year = Annotated[int, Field(ge=0, le=9999), WHOLE]
 Cursor = Annotated[str, Field(max_length=64, pattern=r"^(\*|[A-Za-z0-9_-]+)$")]
@@ -230,6 +232,12 @@ class BatchMessage(BatchRequest):
     job_id: Id = Field(description="chosen by the publisher; published again with the same id, it is the same job")
 
 
+class RollbackRequest(Contract):
+    """Going back to an earlier model, over HTTP."""
+
+    version: VersionName | None = Field(None, description="without it, the one before the current one")
+
+
 class Addressed(Contract):
     """What must be readable of a batch message for it to become a job at all, if only a rejected one."""
 
@@ -247,6 +255,12 @@ class ChunkMessage(Contract):
 
 class TrainMessage(Contract):
     """Train now: the task model.train.v1 takes no arguments."""
+
+
+class RollbackMessage(Contract):
+    """Make an earlier version current: the arguments of the task model.rollback.v1."""
+
+    version: VersionName
 
 
 class BlockMessage(Contract):

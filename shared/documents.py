@@ -210,6 +210,25 @@ class FailuresDocument(TypedDict):
     next_cursor: Cursor
 
 
+class ModelsDocument(TypedDict):
+    """The versions of the model."""
+
+    current: Annotated[str | None, Field(description="null before the first training")]
+    versions: Annotated[list[str], Field(description="oldest first")]
+
+
+class TrainingDocument(TypedDict):
+    """A training that was asked for."""
+
+    task: str
+
+
+class RollbackDocument(TypedDict):
+    """The version that was asked for."""
+
+    version: str
+
+
 class HealthDocument(TypedDict):
     """Which version runs."""
 

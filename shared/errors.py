@@ -4,7 +4,9 @@ ServiceError
 ├── ConfigurationError        a setting is missing or out of range; the process does not start
 ├── InvalidRequest            the caller sent something the contract refuses; names the fields
 │   └── IdempotencyMismatch   the same Idempotency-Key with another request
-├── JobNotFound               no such job
+├── Unauthenticated           the caller did not say who it is, or cannot show it
+├── Forbidden                 the caller may not do this
+├── JobNotFound               no such job, or it is another caller's
 ├── TitleNotFound             no such title in the catalogue
 ├── CursorExpired             the list that a cursor goes on with is no longer kept
 ├── ResultsNotReady           the job has no results yet
@@ -26,6 +28,8 @@ ServiceError
     ├── CacheUnavailable      Redis is down or slower than its bound
     ├── StorageUnavailable    the model store is down, slower than its bound, or not ours to write
     ├── BrokerUnavailable     the queue did not take the message in time
+    ├── KeysUnavailable       the issuer's keys cannot be had, so tokens cannot be checked
+    ├── LimitsUnavailable     requests cannot be counted, and are not to be answered uncounted
     └── QueueFull             the ledger has as many users in open jobs as it takes
 """
 
@@ -64,8 +68,26 @@ class IdempotencyMismatch(InvalidRequest):
     """The same Idempotency-Key (or job_id) came with another request."""
 
 
+class Unauthenticated(ServiceError):
+    """The caller did not say who it is, or cannot show it."""
+
+    def __init__(self, message: str, *, given: bool = True) -> None:
+        """given: whether there was a credential at all."""
+        super().__init__(message)
+        self.given = given
+
+
+class Forbidden(ServiceError):
+    """The caller is known, and may not do this."""
+
+    def __init__(self, message: str, *, scope: str) -> None:
+        """scope: one of these would be needed, separated by spaces."""
+        super().__init__(message)
+        self.scope = scope
+
+
 class JobNotFound(ServiceError):
-    """No such job, or it was cleaned away."""
+    """No such job, or it was cleaned away, or it is another caller's."""
 
 
 class TitleNotFound(ServiceError):
@@ -173,6 +195,14 @@ class StorageUnavailable(Unavailable):
 
 class BrokerUnavailable(Unavailable):
     """The queue did not take the message in time."""
+
+
+class KeysUnavailable(Unavailable):
+    """The issuer's keys cannot be had, and those there were are too old: tokens cannot be checked."""
+
+
+class LimitsUnavailable(Unavailable):
+    """Requests cannot be counted, and it is set that they are not answered uncounted."""
 
 
 class QueueFull(Unavailable):

@@ -92,11 +92,15 @@ class Order:
     asked: Asked = NOTHING
 
 
+PUBLISHERS: Final = "publishers"  # who submits over the queue: all of them together, nobody knows which of them it was
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A row of `jobs` and what its chunks add up to. Times are in UTC."""
 
     job_id: UUID
+    caller: str | None  # who has submitted it
     state: JobState
     limit: int  # titles per user; 0 of a rejected job
     total: int  # users

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from shared.errors import BrokerUnavailable, DatabaseUnavailable, IdempotencyMismatch, InvalidRequest, SlowStatement
 from shared.job_results import JobResults
-from shared.job_states import Announce, ChunkRef, Claim, Job, JobProblem, JobProblemKind, Order
+from shared.job_states import PUBLISHERS, Announce, ChunkRef, Claim, Job, JobProblem, JobProblemKind, Order
 from shared.options import NOTHING
 from shared.publishing import Publishing
 from shared.repositories.chunks import ChunkRepository
@@ -35,6 +35,7 @@ class JobPolicy:
     chunk_users: int
     queue_users: int
     caller_users: int
+    caller_jobs: int
     job_seconds: int
     lease_seconds: float
     pause_seconds: float  # before a chunk that was given back, or the ledger, is tried again
@@ -91,6 +92,7 @@ class Jobs:
             job_seconds=self._policy.job_seconds,
             queue_users=self._policy.queue_users,
             caller_users=self._policy.caller_users,
+            caller_jobs=None if caller == PUBLISHERS else self._policy.caller_jobs,  # users are bound enough there
         )
         if not added:
             found = self._jobs.find_by_key(idempotency_key) if idempotency_key else None
@@ -102,9 +104,9 @@ class Jobs:
         return self._jobs.get(job_id)
 
     def reject(self, job_id: UUID, error: InvalidRequest, announce: Announce) -> None:
-        """Note a message that is refused, for its publisher to see; a job with this id stays as it is. Raises
+        """Note a publisher's message that is refused, for it to see; a job with this id stays as it is. Raises
         DatabaseUnavailable."""
-        self._jobs.reject(job_id, JobProblem(JobProblemKind.INVALID, str(error), error.problems), announce)
+        self._jobs.reject(job_id, JobProblem(JobProblemKind.INVALID, str(error), error.problems), announce, PUBLISHERS)
 
     def get(self, job_id: UUID) -> Job:
         """The job as it stands. Raises JobNotFound, DatabaseUnavailable."""

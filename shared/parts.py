@@ -196,6 +196,7 @@ class Parts:
                     chunk_users=settings.chunk_users,
                     queue_users=settings.queue_users,
                     caller_users=settings.caller_users,
+                    caller_jobs=settings.caller_jobs,
                     job_seconds=settings.job_seconds,
                     lease_seconds=settings.lease_seconds,
                     pause_seconds=settings.retry_pause_seconds,

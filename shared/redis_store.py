@@ -53,6 +53,18 @@ class RedisStore:
                 pipeline.set(key, value, ex=seconds)
             pipeline.execute()
 
+    def count(self, key: bytes, *, seconds: int, amount: int) -> tuple[int, float]:
+        """Add to a counter that begins anew `seconds` after its first; what it comes to, and in how many seconds it
+        begins anew. Raises CacheUnavailable."""
+        self._refuse_while_down()
+        with self._bounded():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.incrby(key, amount)
+            pipeline.expire(key, seconds, nx=True)  # after it: so it can't be lost between the two
+            pipeline.pttl(key)
+            count, _, left = pipeline.execute()
+        return count, max(0, left) / 1000
+
     def ping(self) -> None:
         """Ask Redis whether it is there, whatever is known of it. Raises CacheUnavailable."""
         with self._bounded():

@@ -24,6 +24,11 @@ _HOST: Final = re.compile(
 )
 _SIGNING_KEY: Final = re.compile(r"whsec_(?P<base64>.+)")  # by the Standard Webhooks scheme, as is the length
 _SIGNING_KEY_BYTES: Final = range(24, 65)
+_RATE: Final = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+_SECRET_BYTES: Final = 32  # RFC 7518, 3.2: no fewer than the hash has
+
+AUTH_NONE: Final = "none"
+UNIX: Final = "unix"  # callers that come over a socket of this host
 
 
 def entries(text: str) -> list[str]:
@@ -66,6 +71,31 @@ def _origins(value: str) -> str:
     return value
 
 
+def _key_set_url(value: str) -> str:
+    scheme, _, rest = value.partition("://")
+    host = rest.partition("/")[0]
+    here = host.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")  # what others cannot reach, for trying out
+    if value and (not _is_host(host) or (scheme != "https" and not (scheme == "http" and here))):
+        raise ValueError("not an address such as https://login.example.com/.well-known/jwks.json")
+    return value
+
+
+def _rate(value: str) -> str:
+    if value and (_RATE.fullmatch(value) is None):
+        raise ValueError("no rate such as 300/minute, 10/second or 5000/hour")
+    return value
+
+
+def _proxies(value: str) -> str:
+    for number, entry in enumerate(entries(value), 1):
+        try:
+            if entry != UNIX:
+                ip_network(entry)
+        except ValueError:
+            raise ValueError(f"entry {number} is no network such as 10.0.0.0/8, nor unix") from None
+    return value
+
+
 def _is_signing_key(secret: str) -> bool:
     with contextlib.suppress(ValueError):
         found = _SIGNING_KEY.fullmatch(secret)
@@ -76,6 +106,9 @@ def _is_signing_key(secret: str) -> bool:
 CallbackHosts = Annotated[str, AfterValidator(_callback_hosts)]
 CallbackNetworks = Annotated[str, AfterValidator(_callback_networks)]
 Origins = Annotated[str, AfterValidator(_origins)]
+KeySetUrl = Annotated[str, AfterValidator(_key_set_url)]
+Rate = Annotated[str, AfterValidator(_rate)]
+Proxies = Annotated[str, AfterValidator(_proxies)]
 
 
 class Settings(ModelSettings):
@@ -164,6 +197,7 @@ class Settings(ModelSettings):
     caller_users: int = Field(
         500_000, ge=1, description="users in open jobs of one caller; past that it is answered 429"
     )
+    caller_jobs: int = Field(1000, ge=1, description="open jobs of one caller over HTTP; past that it is answered 429")
     queue_users: int = Field(
         2_000_000, ge=1, description="users in open jobs of all callers; past that a new job is answered 503"
     )
@@ -194,6 +228,67 @@ class Settings(ModelSettings):
         10.0, gt=0, le=300, description="longest pause of a client that sends a request or takes an answer"
     )
     publish_seconds: float = Field(2.0, gt=0, le=30, description="longest wait for the broker to take a message")
+
+    # Who may ask the gateway. Without AUTH=none, at least one of the ways below is needed.
+    auth: str = Field(
+        "required",
+        pattern=f"^(required|{AUTH_NONE})$",
+        description="required: every caller shows a token or an API key; none: anybody may ask for anything",
+    )
+    auth_none_public: bool = Field(
+        False, description="AUTH=none on an address that others reach is meant; without it the gateway does not start"
+    )
+    jwt_secret: SecretStr = Field(
+        SecretStr(""),
+        validate_default=True,
+        description="checks HS256 tokens: 32 bytes or more; two by a comma while it is being changed",
+    )
+    jwt_jwks_url: KeySetUrl = Field(
+        "", description="the issuer's JSON Web Key Set, for RS256, ES256 and EdDSA tokens, by https"
+    )
+    jwt_keys_file: Path | None = Field(
+        None,
+        description="file with public keys for such tokens: PEM, or a JSON Web Key Set; read again when it changes",
+    )
+    jwt_issuer: str = Field(
+        "", validate_default=True, description="iss that tokens must have; required with any of the three above"
+    )
+    jwt_audience: str = Field(
+        "", validate_default=True, description="aud that tokens must have; required with any of the three above"
+    )
+    jwt_leeway_seconds: float = Field(30.0, ge=0, le=300, description="how far the issuer's clock may differ from ours")
+    jwt_scope_claim: str = Field(
+        "scope", min_length=1, description="claim with a service's scopes: a text with spaces between, or a list"
+    )
+    jwt_keys_seconds: float = Field(
+        300.0, ge=10, le=86_400, description="how often the JSON Web Key Set is read again; at once for an unknown key"
+    )
+    jwt_keys_stale_seconds: float = Field(
+        86_400.0, ge=10, le=2_592_000, description="how long its keys count while it cannot be read"
+    )
+    api_keys_file: Path | None = Field(
+        None, description="file with hashes of API keys (python -m gateway key); read again when it changes"
+    )
+
+    # How often a caller may ask. One that has scopes is a service, and may ask so many times as often as a user.
+    rate_single: Rate = Field("300/minute", description="a user's requests for lists and titles; empty: any number")
+    rate_batch: Rate = Field("60/minute", description="requests for batches")
+    rate_jobs: Rate = Field("300/minute", description="requests about jobs and models")
+    rate_service_times: int = Field(
+        1000, ge=1, le=1_000_000, description="a service may ask so many times as often as a user"
+    )
+    rate_address_times: int = Field(
+        20, ge=1, le=1_000_000, description="so many users' requests may come from one address; services do not count"
+    )
+    rate_without_redis: str = Field(
+        "open",
+        pattern="^(open|closed)$",
+        description="while Redis is down requests are answered uncounted (open) or with 503 (closed)",
+    )
+    trusted_proxies: Proxies = Field(
+        "",
+        description="networks whose X-Forwarded-For is believed, such as 10.0.0.0/8, and unix for a socket; by commas",
+    )
 
     # Web pages of other origins.
     cors_origins: Origins = Field(
@@ -229,6 +324,26 @@ class Settings(ModelSettings):
             raise ValueError("required with CALLBACK_HOSTS")
         if secret and not all(map(_is_signing_key, secret.split(","))):
             raise ValueError("not whsec_ and 24 to 64 bytes in base64, or several of these with commas between")
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _signs_tokens(cls, value: SecretStr) -> SecretStr:
+        secret = value.get_secret_value()
+        if secret and any(len(one.encode()) < _SECRET_BYTES for one in secret.split(",")):
+            raise ValueError(f"shorter than {_SECRET_BYTES} bytes; make one with: openssl rand -base64 48")
+        return value
+
+    @field_validator("jwt_issuer", "jwt_audience")
+    @classmethod
+    def _are_checked(cls, value: str, others: ValidationInfo) -> str:
+        secret = others.data.get("jwt_secret")
+        if not value and (
+            (secret and secret.get_secret_value())
+            or others.data.get("jwt_jwks_url")
+            or others.data.get("jwt_keys_file")
+        ):
+            raise ValueError("required with JWT_SECRET, JWT_JWKS_URL and JWT_KEYS_FILE")
         return value
 
     @property

@@ -203,6 +203,7 @@ class Platform:
             "retry_pause_seconds": 0.2,
             "model_check_seconds": 0.1,
             "reuse_seconds": 0,
+            "auth": "none",
         }
         return Settings(**(defaults | changes))
 
@@ -210,8 +211,8 @@ class Platform:
         """The same as variables, for processes."""
         settings = self.settings(**changes).model_dump()
         urls = {f"{name}_url": url for name, url in self.urls.items()}
-        plain = settings | urls | {"redis_url": self.redis_url, "broker_url": self.broker_url}
-        return {name.upper(): str(value) for name, value in (plain | changes).items()}
+        plain = settings | urls | {"redis_url": self.redis_url, "broker_url": self.broker_url} | changes
+        return {name.upper(): str(value) for name, value in plain.items() if value is not None}
 
     def parts(self, **changes: Any) -> Parts:
         """The service's parts in this process, publishing to the real broker, with no worker behind it."""

@@ -25,6 +25,7 @@ from shared.contracts import (
     BLOCK_TASK,
     CHUNK_TASK,
     QUEUE,
+    ROLLBACK_TASK,
     TRAIN_TASK,
     Addressed,
     BatchMessage,
@@ -32,6 +33,7 @@ from shared.contracts import (
     CallbackUrl,
     ChunkMessage,
     ReplyQueue,
+    RollbackMessage,
     parse_batch,
 )
 from shared.errors import (
@@ -41,22 +43,23 @@ from shared.errors import (
     InvalidRequest,
     JobNotFound,
     ModelRejected,
+    NoSuchModel,
     NothingToTrainOn,
     QueueFull,
     ShareExceeded,
     StorageUnavailable,
     TrainingBusy,
 )
-from shared.job_states import Announce, ChunkRef, Order
+from shared.job_states import PUBLISHERS, Announce, ChunkRef, Order
 from shared.parsing import parse
 from shared.parts import Parts
+from shared.rollback import roll_back
 from worker.guard.dead_letters import DeadLetters
 from worker.training.blocks.workbench import Workbench
 from worker.training.train import Training
 
 _SOFT, _HARD = 0.75, 0.9  # of the lease: a chunk that takes longer is ended before somebody else may take it
 _TRAINING_LIMITS: Final = {"soft_time_limit": 3600, "time_limit": 3660}  # s
-_PUBLISHERS: Final = "publishers"  # all of them together are one caller; nobody knows which of them it was
 _FULL_SECONDS: Final = 0.5  # pause before a batch that the ledger has no room for goes back; chunks get on meanwhile
 
 _log = logging.getLogger(__name__)
@@ -113,15 +116,16 @@ def register(
     in_the_end = {"base": NamedTask, "bind": True, "acks_late": True, "Request": request}
     app.task(batch, name=BATCH_TASK, reject_on_worker_lost=True, acks_on_timeout=False, **in_the_end, **limits)
     app.task(chunk, name=CHUNK_TASK, **in_the_end, **limits)
-    train_model, block = _of_training(parts, publish_blocks)
+    train_model, block, rollback = _of_models(parts, publish_blocks)
     app.task(train_model, name=TRAIN_TASK, acks_late=False, **_TRAINING_LIMITS)  # it may outlast what is unacknowledged
     app.task(block, name=BLOCK_TASK, **in_the_end, **limits)
+    app.task(rollback, name=ROLLBACK_TASK, **in_the_end, **limits)
 
 
-def _of_training(
+def _of_models(
     parts: Callable[[], Parts], publish_blocks: PublishBlocks
-) -> tuple[Callable[[], None], Callable[..., None]]:
-    """The tasks that have to do with training: all of one, and a block of one."""
+) -> tuple[Callable[[], None], Callable[..., None], Callable[..., None]]:
+    """The tasks that have to do with models: a training, a block of one, and going back to an earlier model."""
 
     def train_model() -> None:
         """Train on everything in engagement_db and make the result current."""
@@ -148,7 +152,16 @@ def _of_training(
         except Exception:  # the trainer makes it; for Celery to see, a MemoryError would end the worker
             _log.exception("block %s of training %s failed", message.block_no, message.training_id)
 
-    return train_model, block
+    def rollback(_: Any, /, **arguments: Any) -> None:
+        """Make an earlier version current."""
+        message = parse(RollbackMessage, arguments)
+        try:
+            version, before = roll_back(parts().models, message.version)
+            _log.warning("model %s is current again, %s was", version, before or "none")
+        except (NoSuchModel, ModelRejected, StorageUnavailable) as error:
+            _log.error("the model in use stays: %s", error)
+
+    return train_model, block, rollback
 
 
 def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:
@@ -157,7 +170,7 @@ def _accept(parts: Parts, arguments: Mapping[str, Any]) -> None:
     try:
         message = parse_batch(BatchMessage, arguments, most_users=parts.settings.job_users)
         order = Order(message.user_ids, message.limit, message.deadline, message.announce, message.asked)
-        parts.jobs.submit(order, job_id=job_id, caller=_PUBLISHERS)
+        parts.jobs.submit(order, job_id=job_id, caller=PUBLISHERS)
     except IdempotencyMismatch as error:
         _log.warning("a message with the id of job %s is ignored: %s", job_id, error)
     except InvalidRequest as error:

@@ -11,7 +11,8 @@ import flask_swagger_ui
 from flask import Response, render_template_string, send_from_directory
 
 from gateway import openapi
-from gateway.endpoint import PUBLIC, Answer, Endpoint, Endpoints
+from gateway.auth.principals import PUBLIC
+from gateway.endpoint import LASTING, Answer, Endpoint, Endpoints
 from gateway.rendering import JSON
 
 HTML: Final = "text/html"
@@ -42,32 +43,36 @@ _START: Final = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-# Nothing from elsewhere and no script within the page, whatever the files above try.
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
-def routes(others: Sequence[Endpoint]) -> Endpoints:
-    """/openapi.json and /docs. others: the endpoints that they describe beside themselves."""
+def routes(others: Sequence[Endpoint], *, secured: bool) -> Endpoints:
+    """/openapi.json and /docs. others: the endpoints that they describe beside themselves. secured: whether callers
+    have to say who they are."""
     api = Endpoints("documentation", "Documentation")
 
     @cache
     def described() -> dict[str, Any]:
-        return openapi.document([*others, *api.declared])
+        return openapi.document([*others, *api.declared], secured=secured)
 
-    @api.address("/openapi.json", "describe", Answer("OpenAPI 3.1.", {JSON: dict[str, Any]}), asks=None, cache=PUBLIC)
+    @api.address(
+        "/openapi.json",
+        "describe",
+        Answer("OpenAPI 3.1.", {JSON: dict[str, Any]}),
+        access=PUBLIC,
+        budget=None,
+        asks=None,
+        cache=LASTING,
+    )
     def describe() -> Mapping[str, Any]:
         """This document."""
         return described()
 
-    @api.address("/docs", "page", Answer("The page.", {HTML: str}), asks=None, cache=PUBLIC)
+    @api.address(
+        "/docs", "page", Answer("The page.", {HTML: str}), access=PUBLIC, budget=None, asks=None, cache=LASTING
+    )
     def page() -> Response:
         """This document as a page, where requests can be tried."""
-        response = Response(render_template_string(_PAGE), content_type=f"{HTML}; charset=utf-8")
-        response.headers["Content-Security-Policy"] = _POLICY
-        return response
+        return Response(render_template_string(_PAGE), content_type=f"{HTML}; charset=utf-8")
 
     @api.get("/docs/<name>")
     def file(name: str) -> Response:
@@ -75,7 +80,7 @@ def routes(others: Sequence[Endpoint]) -> Endpoints:
             response = Response(_START, content_type="text/javascript; charset=utf-8")
         else:
             response = send_from_directory(_SWAGGER_UI, name if name in _FILES else "")
-        response.headers["Cache-Control"] = PUBLIC
+        response.headers["Cache-Control"] = LASTING
         return response
 
     return api

@@ -11,7 +11,10 @@ from typing import Any, Final
 from flask import Response, request, url_for
 
 from gateway import rendering
+from gateway.auth.authenticator import principal
+from gateway.auth.principals import JOBS
 from gateway.endpoint import Answer, Endpoints, Example, Link
+from gateway.limits import Budget
 from shared import errors
 from shared.answers import job_document, user_document
 from shared.contracts import JobPath, ResultsQuery
@@ -45,20 +48,35 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
     """The routes below /api/jobs."""
     api = Endpoints("jobs", "Jobs", "/api/jobs")
 
-    @api.address("/<job_id>", "jobState", JOB, path=JobPath, problems=_OF_A_JOB)
+    def admit(path: JobPath) -> None:
+        """Raises JobNotFound unless the job is the caller's."""
+        if not principal().may_see(None):  # who may see a job of nobody's may see all
+            _own(jobs.get(path.job_id))
+
+    @api.address("/<job_id>", "jobState", JOB, access=JOBS, budget=Budget.JOBS, path=JobPath, problems=_OF_A_JOB)
     def state(path: JobPath) -> Response:
         """How a job stands.
 
         Ask as often as `Retry-After` says. A job without that header has ended.
         """
-        return _state(jobs.get(path.job_id))
+        return _state(_own(jobs.get(path.job_id)))
 
-    @api.address("/<job_id>/cancel", "cancelJob", JOB, methods=("POST",), path=JobPath, problems=_OF_A_JOB)
+    @api.address(
+        "/<job_id>/cancel",
+        "cancelJob",
+        JOB,
+        access=JOBS,
+        budget=Budget.JOBS,
+        methods=("POST",),
+        path=JobPath,
+        problems=_OF_A_JOB,
+    )
     def cancel(path: JobPath) -> Response:
         """End a job.
 
         One that has ended stays as it is, so it is safe to send twice.
         """
+        admit(path)
         return _state(jobs.cancel(path.job_id))
 
     @api.address(
@@ -69,6 +87,8 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
             {rendering.JSON: ResultsDocument, rendering.NDJSON: UserPageDocument},
             links={"next": _next("jobResults")},
         ),
+        access=JOBS,
+        budget=Budget.JOBS,
         path=JobPath,
         asks=ResultsQuery,
         problems=(*_OF_A_JOB, errors.ResultsNotReady, errors.ResultsNeverCame, errors.ResultsExpired),
@@ -80,6 +100,7 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
         In the order in which the users were given: pages, or one stream with `Accept: application/x-ndjson`, where
         `limit` and `cursor` do not count.
         """
+        admit(path)
         if rendering.prefers_ndjson(request):
             stream = job_results.stream(path.job_id)
             return rendering.ndjson_response(_documents(pages) for pages in stream)
@@ -95,6 +116,8 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
         "/<job_id>/failures",
         "jobFailures",
         Answer("A part of them.", {rendering.JSON: FailuresDocument}, links={"next": _next("jobFailures")}),
+        access=JOBS,
+        budget=Budget.JOBS,
         path=JobPath,
         asks=ResultsQuery,
         problems=(*_OF_A_JOB, errors.ResultsNotReady),
@@ -105,6 +128,7 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
 
         It can be asked as soon as the job has ended, however it ended.
         """
+        admit(path)
         failed, after = job_results.failures(path.job_id, _position(part.cursor), part.limit)
         return {
             "job_id": str(path.job_id),
@@ -114,6 +138,13 @@ def routes(jobs: Jobs, job_results: JobResults) -> Endpoints:
         }
 
     return api
+
+
+def _own(job: Job) -> Job:
+    """The job, if it is the caller's. Raises JobNotFound in the words of a job that is not there."""
+    if not principal().may_see(job.caller):
+        raise errors.JobNotFound(f"there is no job {job.job_id}")
+    return job
 
 
 def _documents(pages: Sequence[UserPage]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from threading import Lock
 
 from flask import Response
 
+from gateway.auth.principals import PUBLIC
 from gateway.endpoint import Answer, Endpoints
 from gateway.rendering import JSON, json_response
 from shared import __version__
@@ -26,12 +27,26 @@ def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Endpoints:
     running: dict[str, Future[str]] = {}  # a check that hangs is waited for again, never started a second time
     starting = Lock()
 
-    @api.address("/health", "health", Answer("The process answers.", {JSON: HealthDocument}), asks=None)
+    @api.address(
+        "/health",
+        "health",
+        Answer("The process answers.", {JSON: HealthDocument}),
+        access=PUBLIC,
+        budget=None,
+        asks=None,
+    )
     def health() -> HealthDocument:
         """Which version runs."""
         return {"status": "healthy", "service": SERVICE, "version": __version__}
 
-    @api.address("/health/live", "live", Answer("The process lives.", {JSON: LiveDocument}), asks=None)
+    @api.address(
+        "/health/live",
+        "live",
+        Answer("The process lives.", {JSON: LiveDocument}),
+        access=PUBLIC,
+        budget=None,
+        asks=None,
+    )
     def live() -> LiveDocument:
         """Whether the process lives.
 
@@ -44,6 +59,8 @@ def routes(checks: Mapping[str, Check], vital: frozenset[str]) -> Endpoints:
         "ready",
         Answer("Ready, or degraded: something is down, and the service answers without it.", {JSON: ReadyDocument}),
         Answer("Titles were never read since the start: nobody can be answered.", {JSON: ReadyDocument}, status=503),
+        access=PUBLIC,
+        budget=None,
         asks=None,
     )
     def ready() -> Response:

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import WithJsonSchema
 from werkzeug.exceptions import NotFound
 
-from gateway.endpoint import PUBLIC, Answer, Endpoints
+from gateway.auth.principals import PUBLIC
+from gateway.endpoint import LASTING, Answer, Endpoints
 from gateway.errors import PROBLEMS
 from gateway.rendering import JSON
 from shared.documents import ProblemKindDocument
@@ -28,9 +29,11 @@ def routes() -> Endpoints:
         "/<name>",
         "explainProblem",
         Answer("What it means.", {JSON: ProblemKindDocument}),
+        access=PUBLIC,
+        budget=None,
         path=ProblemPath,
         asks=None,
-        cache=PUBLIC,
+        cache=LASTING,
     )
     def explain(path: ProblemPath) -> ProblemKindDocument:
         """What a problem's type means.

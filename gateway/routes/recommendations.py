@@ -12,7 +12,10 @@ from flask import Response, request
 from werkzeug.routing import BaseConverter
 
 from gateway import rendering
+from gateway.auth.authenticator import principal
+from gateway.auth.principals import KNOWN, MANY_LISTS, OWN_LIST, Scope
 from gateway.endpoint import EXAMPLE_TITLE, EXAMPLE_USERS, PRIVATE, Answer, Endpoints, Example, RequestHeader
+from gateway.limits import Budget
 from gateway.recent_pages import RecentPages, wants_fresh
 from gateway.routes.jobs import ACCEPTED, accepted
 from gateway.routes.listing import FRESH, NOTHING_ANSWERS, OF_A_LIST, next_page
@@ -65,6 +68,8 @@ def routes(
             {rendering.JSON: UserPageDocument},
             links=next_page("userRecommendations", user_id="$response.body#/user_id"),
         ),
+        access=OWN_LIST,
+        budget=Budget.SINGLE,
         methods=("GET", "POST"),
         path=UserPath,
         asks=UserPageRequest,
@@ -97,6 +102,8 @@ def routes(
         "/preview",
         "previewRecommendations",
         Answer("A part of the list.", {rendering.JSON: ListDocument}),
+        access=KNOWN,
+        budget=Budget.SINGLE,
         methods=("POST",),
         asks=PreviewRequest,
         problems=OF_A_LIST,
@@ -128,6 +135,8 @@ def routes(
             {rendering.JSON: BatchDocument, rendering.NDJSON: UserPageDocument},
         ),
         replace(ACCEPTED, headers=(*ACCEPTED.headers, "Preference-Applied")),
+        access=MANY_LISTS,
+        budget=Budget.BATCH,
         methods=("POST",),
         asks=BatchRequest,
         parse=partial(parse_batch, most_users=users_per_job),
@@ -144,16 +153,20 @@ def routes(
 
         A few users are answered at once. More become a job, and so do any with `Prefer: respond-async`, a `deadline`,
         a `reply_to` or a `callback_url`: look at the status, 200 or 202. A user listed twice counts once.
+
+        The first needs the scope `recommendations:read`, the second `jobs:submit`.
         """
-        key = _idempotency_key()
+        caller, key = principal(), _idempotency_key()
         users = list(dict.fromkeys(batch.user_ids))
         preferred = _prefers_a_job()
         if preferred or batch.only_as_a_job or len(users) > users_at_once:
+            caller.require(Scope.SUBMIT)
             order = Order(users, batch.limit, batch.deadline, batch.announce, batch.asked)
-            response = accepted(jobs.submit(order, idempotency_key=key, caller=request.remote_addr))
+            response = accepted(jobs.submit(order, idempotency_key=caller.own_key(key), caller=caller.name))
             if preferred:
                 response.headers["Preference-Applied"] = "respond-async"
             return response
+        caller.require(Scope.READ)
         pages = recommender.pages(users, limit=batch.limit, options=batch.options, explain=batch.view.reasons)
         documents = {user: user_document(user, page, batch.fields) for user, page in pages.items()}
         if rendering.prefers_ndjson(request):

@@ -8,7 +8,9 @@ from typing import Any
 from flask import request
 
 from gateway import rendering
+from gateway.auth.principals import KNOWN
 from gateway.endpoint import BRIEFLY, Answer, Endpoints, Example
+from gateway.limits import Budget
 from gateway.recent_pages import RecentPages, wants_fresh
 from gateway.routes.listing import FRESH, OF_A_LIST, next_page
 from shared import errors
@@ -30,6 +32,8 @@ def routes(discovery: Discovery, recent: RecentPages) -> Endpoints:
             {rendering.JSON: SimilarDocument},
             links=next_page("similarTitles", media_id="$response.body#/media_id"),
         ),
+        access=KNOWN,
+        budget=Budget.SINGLE,
         methods=("GET", "POST"),
         path=TitlePath,
         asks=SimilarRequest,
@@ -57,6 +61,8 @@ def routes(discovery: Discovery, recent: RecentPages) -> Endpoints:
         "/popular",
         "popularTitles",
         Answer("A part of the list.", {rendering.JSON: ListDocument}, links=next_page("popularTitles")),
+        access=KNOWN,
+        budget=Budget.SINGLE,
         methods=("GET", "POST"),
         asks=PopularRequest,
         problems=OF_A_LIST,

@@ -15,7 +15,7 @@ from shared.repositories.ledger import Ledger, Transaction
 from shared.session import Row
 
 _JOB: Final = """
-    SELECT job.job_id, job.state, job.title_limit, job.total,
+    SELECT job.job_id, job.caller, job.state, job.title_limit, job.total,
            coalesce((SELECT sum(users) FROM job_chunks AS chunk
                       WHERE chunk.job_id = job.job_id AND chunk.state = 'done'), 0) AS done,
            coalesce((SELECT sum(users) FROM job_chunks AS chunk
@@ -45,12 +45,13 @@ class JobRepository:
         job_seconds: int,
         queue_users: int,
         caller_users: int,
+        caller_jobs: int | None,
     ) -> bool:
         """Write a job and its chunks, all or nothing. False when its id or key is there already.
 
         Raises QueueFull and ShareExceeded when with this job more users than that would be in open jobs (a job alone is
-        always taken; those written in the same moment do not see each other); DatabaseUnavailable: whether the job was
-        written is then not known.
+        always taken; those written in the same moment do not see each other), or the caller would have more open jobs
+        than that (None: any number); DatabaseUnavailable: whether the job was written is then not known.
         """
         with self._ledger.transaction() as transaction:
             added = transaction.run(
@@ -77,7 +78,7 @@ class JobRepository:
             )
             if not added:
                 return False
-            _refuse_too_many(transaction, len(order.user_ids), caller, queue_users, caller_users)
+            _refuse_too_many(transaction, len(order.user_ids), caller, queue_users, caller_users, caller_jobs)
             transaction.run(
                 """
                 INSERT INTO job_chunks (job_id, chunk_no, user_ids, users)
@@ -93,17 +94,19 @@ class JobRepository:
             )
         return True
 
-    def reject(self, job_id: UUID, problem: JobProblem, announce: Announce) -> None:
+    def reject(self, job_id: UUID, problem: JobProblem, announce: Announce, caller: str) -> None:
         """Write a job that never was accepted; one with this id stays as it is. Raises DatabaseUnavailable."""
         self._ledger.run(
             """
             INSERT INTO jobs (job_id, state, title_limit, total, fingerprint, problem, deadline, finished_at,
-                              reply_to, callback_url)
-            VALUES (%(job_id)s, 'rejected', 0, 0, '', %(problem)s::jsonb, now(), now(), %(reply_to)s, %(callback_url)s)
+                              caller, reply_to, callback_url)
+            VALUES (%(job_id)s, 'rejected', 0, 0, '', %(problem)s::jsonb, now(), now(),
+                    %(caller)s, %(reply_to)s, %(callback_url)s)
             ON CONFLICT DO NOTHING
             """,
             job_id=job_id,
             problem=_problem_json(problem),
+            caller=caller,
             reply_to=announce.reply_to,
             callback_url=announce.callback_url,
         )
@@ -160,12 +163,18 @@ class JobRepository:
 
 
 def _refuse_too_many(
-    transaction: Transaction, users: int, caller: str | None, queue_users: int, caller_users: int
+    transaction: Transaction,
+    users: int,
+    caller: str | None,
+    queue_users: int,
+    caller_users: int,
+    caller_jobs: int | None,
 ) -> None:
     """The sums hold the job just written, too."""
-    [(all_users, callers_users)] = transaction.run(
+    [(all_users, callers_users, callers_jobs)] = transaction.run(
         """
-        SELECT sum(total), coalesce(sum(total) FILTER (WHERE caller = %(caller)s), 0)
+        SELECT sum(total), coalesce(sum(total) FILTER (WHERE caller = %(caller)s), 0),
+               count(*) FILTER (WHERE caller = %(caller)s)
           FROM jobs WHERE state IN ('accepted', 'running')
         """,
         caller=caller,
@@ -175,6 +184,10 @@ def _refuse_too_many(
     if callers_users > max(caller_users, users):
         raise ShareExceeded(
             f"{callers_users - users} users are in your open jobs already, and {caller_users} of one caller may be"
+        )
+    if caller_jobs is not None and callers_jobs > caller_jobs:
+        raise ShareExceeded(
+            f"{callers_jobs - 1} jobs of yours are open already, and {caller_jobs} of one caller may be"
         )
 
 
@@ -191,9 +204,10 @@ def _storable(text: str) -> str:
 
 
 def _job(row: Row) -> Job:
-    job_id, state, limit, total, done, failed, fingerprint, problem, *times, asked = row
+    job_id, caller, state, limit, total, done, failed, fingerprint, problem, *times, asked = row
     return Job(
         job_id,
+        caller,
         JobState(state),
         limit,
         total,

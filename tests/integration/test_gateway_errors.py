@@ -287,7 +287,9 @@ def test_without_redis_lists_are_computed_and_it_is_logged_once(
         page = gateway.page(uuid4(), fresh=False)
         assert (page["count"], page["cached"], page["degraded"]) == (1, False, False)
         time.sleep(0.02)  # so that Redis is asked again each time
-    assert [r.getMessage().partition(",")[0] for r in caplog.records if "Redis" in r.getMessage()] == ["Redis is down"]
+    assert [r.getMessage().partition(",")[0] for r in caplog.records if "Redis is down" in r.getMessage()] == [
+        "Redis is down"
+    ]
     assert "hunter2secret" not in caplog.text
 
 

@@ -111,10 +111,24 @@ shared.broker                   -> celery kombu shared.contracts shared.errors s
                                    shared.settings
 shared.parts                    -> shared.*
 shared.forking                  -> shared.scorer
+shared.rollback                 -> shared.errors shared.model_store
 shared.health                   -> shared.databases shared.errors shared.parts
 
 gateway                         ->
 gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
+gateway.__main__                -> pydantic gateway.auth.api_keys gateway.auth.principals shared.errors
+gateway.auth                    ->
+gateway.auth.principals         -> shared.errors shared.job_states
+gateway.auth.watched_file       -> shared.errors
+gateway.auth.keys               -> cryptography jwt gateway.auth.watched_file
+gateway.auth.key_server         -> jwt gateway.auth.keys shared.errors
+gateway.auth.tokens             -> cachetools jwt gateway.auth.keys gateway.auth.principals shared.errors
+gateway.auth.api_keys           -> pydantic gateway.auth.principals gateway.auth.watched_file shared.errors
+gateway.auth.authenticator      -> flask gateway.auth.* shared.errors shared.health shared.settings
+gateway.addresses               -> flask shared.settings
+gateway.limits                  -> flask flask_limiter limits gateway gateway.addresses gateway.auth.authenticator
+                                   shared.errors shared.redis_store shared.settings
+gateway.security_headers        -> flask
 gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.app gateway.listening gateway.refusals
                                    gateway.slow_clients shared.errors shared.forking shared.settings shared.telemetry
 gateway.listening               -> gunicorn.*
@@ -126,15 +140,23 @@ gateway.query                   -> flask pydantic shared.errors
 gateway.errors                  -> flask werkzeug gateway.rendering shared.answers shared.documents shared.errors
 gateway.request_ids             -> flask shared.telemetry
 gateway.compression             -> flask gateway.rendering
-gateway.cors                    -> flask flask_cors gateway.request_ids
+gateway.cors                    -> flask flask_cors gateway.limits gateway.request_ids
 gateway.recent_pages            -> flask cachetools
-gateway.endpoint                -> flask werkzeug.datastructures gateway.compression gateway.query gateway.recent_pages
+gateway.endpoint                -> flask werkzeug.datastructures gateway.auth.authenticator gateway.auth.principals
+                                   gateway.compression gateway.limits gateway.query gateway.recent_pages
                                    gateway.rendering shared.contracts shared.errors shared.parsing
 gateway.schemas                 -> pydantic shared.json_schema
-gateway.openapi                 -> gateway.endpoint gateway.errors gateway.rendering gateway.request_ids
+gateway.openapi                 -> gateway.auth.principals gateway.endpoint gateway.errors gateway.limits
+                                   gateway.rendering gateway.request_ids
                                    gateway.schemas shared shared.documents shared.errors
-gateway.routes.documentation    -> flask flask_swagger_ui gateway.endpoint gateway.openapi gateway.rendering
-gateway.routes.*                -> flask werkzeug pydantic gateway.endpoint gateway.errors gateway.recent_pages
+gateway.routes.models           -> flask gateway.auth.* gateway.endpoint gateway.limits gateway.rendering
+                                   gateway.routes.listing shared shared.broker shared.contracts shared.documents
+                                   shared.errors
+                                   shared.model_store shared.rollback
+gateway.routes.documentation    -> flask flask_swagger_ui gateway.auth.principals gateway.endpoint
+                                   gateway.openapi gateway.rendering
+gateway.routes.*                -> flask werkzeug pydantic gateway.auth.authenticator gateway.auth.principals
+                                   gateway.endpoint gateway.errors gateway.limits gateway.recent_pages
                                    gateway.rendering
                                    gateway.routes.* shared shared.answers shared.contracts shared.discovery
                                    shared.documents shared.errors shared.health shared.job_results
@@ -144,7 +166,8 @@ worker                          ->
 worker.app                      -> celery shared.broker shared.errors shared.forking shared.parts
                                    shared.settings shared.telemetry worker.*
 worker.tasks                    -> celery orjson pydantic shared.broker shared.contracts shared.errors
-                                   shared.job_states shared.parsing shared.parts worker.guard.dead_letters
+                                   shared.job_states shared.parsing shared.parts shared.rollback
+                                   worker.guard.dead_letters
                                    worker.training.*
 worker.parent                   -> shared.broker shared.callbacks shared.errors shared.job_states shared.parts
                                    shared.repositories.announcements worker.announcing.* worker.rounds
@@ -176,7 +199,7 @@ worker.commands.progress        -> rich worker.training.evaluator worker.trainin
 worker.commands.report          -> matplotlib rich shared.errors shared.model worker.training.evaluation
                                    worker.training.search
 worker.commands.models          -> rich shared.errors shared.model shared.model_store shared.settings
-worker.commands.rollback        -> shared.errors shared.model_store shared.settings
+worker.commands.rollback        -> shared.model_store shared.rollback shared.settings
 worker.pulse                    -> celery
 worker.pool                     -> celery kombu
 worker.training.estimators.*    -> numpy scipy threadpoolctl shared.compiled shared.errors shared.ids shared.strengths
@@ -192,6 +215,10 @@ psycopg2            shared.databases shared.database_errors shared.session
 redis               shared.redis_store
 flask               gateway.*
 flask_cors          gateway.cors
+flask_limiter       gateway.limits
+limits              gateway.limits
+jwt                 gateway.auth.*
+cryptography        gateway.auth.keys
 flask_swagger_ui    gateway.routes.documentation
 werkzeug            gateway.*
 celery              worker.* shared.broker
@@ -218,6 +245,7 @@ Refresher           shared.parts
 Recommender         shared.parts
 Trends              shared.parts
 Jobs                shared.parts
+Authenticator       gateway.app
 Flask               gateway.app
 Celery              shared.broker
 """

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from gateway import errors, openapi, request_ids
+from gateway.auth.principals import PUBLIC
 from gateway.endpoint import PRIVATE, Answer, Endpoints, Example
 from gateway.rendering import JSON
 from shared.contracts import Id, UserPath
@@ -52,6 +53,8 @@ def client() -> FlaskClient:
         "/<user_id>",
         "shelf",
         Answer("A shelf.", {JSON: ShelfDocument}),
+        access=PUBLIC,
+        budget=None,
         methods=("GET", "POST"),
         path=UserPath,
         asks=Shelf,
@@ -248,7 +251,14 @@ UNDOCUMENTED = {
 def test_an_answer_that_is_not_documented_fails_the_test_that_gets_it(view: Any, complaint: str) -> None:
     app, api = Flask("made up"), Endpoints("shelves", "Shelves")
 
-    @api.address("/shelves/<user_id>", "shelf", Answer("A shelf.", {JSON: ShelfDocument}), path=UserPath)
+    @api.address(
+        "/shelves/<user_id>",
+        "shelf",
+        Answer("A shelf.", {JSON: ShelfDocument}),
+        access=PUBLIC,
+        budget=None,
+        path=UserPath,
+    )
     def shelf(path: UserPath) -> Any:
         """A shelf."""
         return view()

@@ -267,6 +267,7 @@ def test_the_body_of_the_asyncapi_document_is_what_the_guard_takes(args: list[An
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ENDED = Job(
     job_id=UUID(JOB),
+    caller=None,
     state=JobState.COMPLETED,
     limit=10,
     total=2,

@@ -251,6 +251,7 @@ def test_addresses_with_passwords_are_masked_when_settings_are_shown(environment
     assert {name for name, field in FIELDS.items() if field.annotation is SecretStr} == {
         *(name for name in REQUIRED if name.endswith("_URL")),
         "CALLBACK_SECRET",
+        "JWT_SECRET",
     }
     assert "change-me" not in repr(settings) + str(settings.model_dump())
 

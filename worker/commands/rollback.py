@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from shared.errors import NoSuchModel
 from shared.model_store import ModelStore
+from shared.rollback import roll_back
 from shared.settings import Settings
 
 
@@ -23,20 +23,3 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     version, before = roll_back(models, arguments.version)
     print(f"model {version} is current, {before or 'none'} was; gateways and workers take it within seconds")
     return 0
-
-
-def roll_back(models: ModelStore, wanted: str | None) -> tuple[str, str | None]:
-    """Make a version current, if it loads; returns it and the one that was current. Raises as `run` does."""
-    with models.exclusive():
-        versions, current = models.versions(), models.current_version()
-        there_are = f"there are {', '.join(versions)}" if versions else "there are none: run `python -m worker train`"
-        if wanted is None:
-            earlier = [version for version in versions if current and version < current]
-            if not earlier:
-                raise NoSuchModel(f"no version is older than the current one ({current or 'none'}); {there_are}")
-            wanted = earlier[-1]
-        if wanted not in versions:
-            raise NoSuchModel(f"there is no version {wanted}; {there_are}")
-        models.load(wanted)
-        models.make_current(wanted)
-    return wanted, current

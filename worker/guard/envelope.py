@@ -15,7 +15,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 import orjson
@@ -26,21 +26,30 @@ from shared.contracts import (
     BLOCK_TASK,
     CHUNK_TASK,
     QUEUE,
+    ROLLBACK_TASK,
     TRAIN_TASK,
     WORK_QUEUE,
     Addressed,
     BlockMessage,
     ChunkMessage,
+    RollbackMessage,
     TrainMessage,
 )
 from shared.errors import InvalidRequest
 from shared.parsing import Instant, parse, read_json
 
+_Arguments: TypeAlias = Addressed | ChunkMessage | TrainMessage | BlockMessage | RollbackMessage
+
 # The tasks each queue takes, and what of their arguments must hold here. Of a batch it is only who it is: what is wrong
 # with the rest its publisher learns from a rejected job.
-_TAKEN: Final[dict[str, dict[str, type[Addressed | ChunkMessage | TrainMessage | BlockMessage]]]] = {
+_TAKEN: Final[dict[str, dict[str, type[_Arguments]]]] = {
     QUEUE: {BATCH_TASK: Addressed},
-    WORK_QUEUE: {CHUNK_TASK: ChunkMessage, TRAIN_TASK: TrainMessage, BLOCK_TASK: BlockMessage},
+    WORK_QUEUE: {
+        CHUNK_TASK: ChunkMessage,
+        TRAIN_TASK: TrainMessage,
+        BLOCK_TASK: BlockMessage,
+        ROLLBACK_TASK: RollbackMessage,
+    },
 }
 _FOLLOW_UPS: Final = ("callbacks", "errbacks", "chain", "chord")
 _DEEPEST: Final = 16  # lists and objects in one another

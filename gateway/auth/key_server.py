@@ -1,0 +1,129 @@
+"""The keys of an issuer, by the address of its JSON Web Key Set. They change, and the issuer may be away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import IO, Any, Final
+from urllib.error import URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from jwt import PyJWK
+
+from gateway.auth.keys import fitting, key_set
+from shared.errors import KeysUnavailable
+
+_ANSWER_SECONDS: Final = 3.0  # for the issuer to give its keys, and for a request to wait for them
+_AGAIN_SECONDS: Final = 10.0  # between two looks, whatever tokens come: else anybody could make us ask without end
+_MOST_BYTES: Final = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class KeyServer:
+    """An issuer's keys, asked for in the background. Safe to share between threads.
+
+    Requests are answered with the keys there are; one waits only when its key is not among them, and then no longer
+    than for one answer.
+    """
+
+    def __init__(self, url: str, *, refresh_seconds: float, stale_seconds: float) -> None:
+        """refresh_seconds: how often keys are asked for. stale_seconds: how long they count while the issuer does not
+        answer. Nothing connects before `start`."""
+        self._url, self._refresh_seconds, self._stale_seconds = url, refresh_seconds, stale_seconds
+        self._opener = build_opener(_NoRedirects)
+        self._changed = threading.Condition()
+        self._keys: Sequence[PyJWK] = ()
+        self._known_at = float("-inf")  # when these keys were the issuer's, by the monotonic clock
+        self._asked_at = float("-inf")  # when it was last asked
+        self._wanted, self._asking, self._stopped = True, False, False
+        self._problem = "the issuer has not been asked yet"
+
+    def start(self) -> None:
+        """Begin to ask."""
+        threading.Thread(target=self._run, name="keys", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def find(self, algorithm: str, kid: str | None) -> Sequence[PyJWK]:
+        """See Keys. A key that is not known is asked for, but not more often than every ten seconds."""
+        found = fitting(self._keys, algorithm, kid)
+        if found and self._fresh():
+            return found
+        with self._changed:
+            if self._may_ask():
+                self._wanted = True
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: not (self._wanted or self._asking), timeout=_ANSWER_SECONDS)
+            if not self._fresh():
+                raise KeysUnavailable(f"the keys of tokens cannot be had: {self._problem}")
+            return fitting(self._keys, algorithm, kid)
+
+    def check(self) -> str:
+        """How many keys there are. Raises KeysUnavailable when there are none that count."""
+        if not self._fresh():
+            raise KeysUnavailable(self._problem)
+        return f"{len(self._keys)} keys"
+
+    def _fresh(self) -> bool:
+        return time.monotonic() - self._known_at < self._stale_seconds
+
+    def _may_ask(self) -> bool:
+        return time.monotonic() - self._asked_at > _AGAIN_SECONDS
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                pause = _AGAIN_SECONDS if self._problem else self._refresh_seconds
+                self._changed.wait_for(lambda: self._wanted or self._stopped, timeout=pause)
+                if self._stopped:
+                    return
+                self._wanted, self._asking, self._asked_at = False, True, time.monotonic()
+            try:
+                keys, problem = self._ask(), ""
+            except (OSError, ValueError) as error:
+                keys, problem = None, f"{self._url}: {_reason(error)}"
+            self._note(keys, problem)
+
+    def _note(self, keys: Sequence[PyJWK] | None, problem: str) -> None:
+        with self._changed:
+            if keys is None:
+                _log.warning("the keys of tokens could not be read: %s", problem)
+            elif self._problem:
+                _log.info("%d keys of tokens are read", len(keys))
+            if keys is not None:
+                self._keys, self._known_at = keys, time.monotonic()
+            self._problem, self._asking = problem, False
+            self._changed.notify_all()
+
+    def _ask(self) -> Sequence[PyJWK]:
+        """Raises OSError, ValueError."""
+        ends = time.monotonic() + _ANSWER_SECONDS
+        request = Request(self._url, headers={"Accept": "application/json"})  # noqa: S310 - see settings
+        with closing(self._opener.open(request, timeout=_ANSWER_SECONDS)) as answer:
+            raw = b""
+            while piece := answer.read1(65_536):
+                raw += piece
+                if len(raw) > _MOST_BYTES:
+                    raise ValueError(f"more than {_MOST_BYTES} bytes")
+                if time.monotonic() > ends:
+                    raise TimeoutError(f"no whole answer within {_ANSWER_SECONDS:g} s")
+        return key_set(raw)
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Keys come from the address that is set, and from no other."""
+
+    def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> None:
+        """Never."""
+
+
+def _reason(error: Exception) -> str:
+    return str(error.reason) if isinstance(error, URLError) else str(error)

@@ -1,0 +1,179 @@
+"""How often callers may ask: budgets by caller and by address, counted in Redis for all gateways together."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import partial
+from typing import Final
+
+from flask import Flask, Response, g, request
+from flask_limiter import ApplicationLimit, Limiter
+from limits.storage import Storage
+
+from gateway import addresses
+from gateway.auth.authenticator import sender
+from shared.errors import CacheUnavailable, LimitsUnavailable
+from shared.redis_store import RedisStore
+from shared.settings import UNIX, Settings
+
+POLICY: Final = "RateLimit-Policy"
+STATE: Final = "RateLimit"
+
+_PREFIX: Final = "rec:limits:"
+_OPEN: Final = "open"
+
+_log = logging.getLogger(__name__)
+
+
+class Budget(StrEnum):
+    """What requests are counted apart."""
+
+    SINGLE = "single"  # lists and titles
+    BATCH = "batch"
+    JOBS = "jobs"
+
+
+def register(app: Flask, redis: RedisStore, settings: Settings, budgets: Mapping[str, Budget]) -> None:
+    """Count the requests to `app`, and refuse what is too much. budgets: by the endpoint; others are not counted. Call
+    it after what finds out who asks."""
+    rates = {Budget.SINGLE: settings.rate_single, Budget.BATCH: settings.rate_batch, Budget.JOBS: settings.rate_jobs}
+    users, services, of_addresses = (
+        {budget: _times(rate, times) for budget, rate in rates.items()}
+        for times in (1, settings.rate_service_times, settings.rate_address_times)
+    )
+
+    def budget() -> Budget | None:
+        return budgets.get(request.endpoint or "")
+
+    def of_caller() -> str:
+        asked, caller = budget(), sender()
+        return "" if asked is None or caller is None else (services if caller.is_service else users)[asked]
+
+    def of_address() -> str:
+        asked, caller = budget(), sender()
+        return "" if asked is None or (caller is not None and caller.is_service) else of_addresses[asked]
+
+    def caller() -> str:
+        found = sender()
+        return found.digest if found is not None else ""
+
+    limiter = Limiter(
+        caller,
+        app=app,
+        strategy="fixed-window",
+        storage_uri="rec://",
+        storage_options={"redis": redis, "opens": settings.rate_without_redis == _OPEN},  # type: ignore[dict-item]
+        headers_enabled=False,  # it has them by names that no standard knows
+        application_limits=[
+            ApplicationLimit(
+                of_caller,
+                key_function=caller,
+                scope=lambda _: str(budget()),
+                error_message="you have asked as often as you may for now",
+            ),
+            ApplicationLimit(
+                of_address,
+                key_function=lambda: addresses.network(request.remote_addr or UNIX),
+                scope=lambda _: f"{budget()}-address",
+                error_message="your address has asked as often as it may for now",
+            ),
+        ],
+    )
+    app.after_request(partial(_tell, limiter))
+
+
+def _times(rate: str, times: int) -> str:
+    """A rate, so many times as high. None stays none."""
+    amount, _, unit = rate.partition("/")
+    return f"{int(amount) * times}/{unit}" if rate else ""
+
+
+def _tell(limiter: Limiter, response: Response) -> Response:
+    """Say how much is left (draft-ietf-httpapi-ratelimit-headers-10), and when there will be more."""
+    counted = [limit for limit in limiter.current_limits if limit.key in _seen()]
+    if counted:
+        names = [f'"{limit.request_args[-1]}"' for limit in counted]
+        lefts = [max(1, math.ceil(limit.window.reset_time - time.time())) for limit in counted]
+        told = list(zip(names, counted, lefts, strict=True))
+        response.headers[POLICY] = ", ".join(
+            f"{name};q={limit.limit.amount};w={limit.limit.get_expiry()}" for name, limit, _ in told
+        )
+        response.headers[STATE] = ", ".join(f"{name};r={limit.remaining};t={left}" for name, limit, left in told)
+        for _, limit, left in told:
+            if limit.breached:
+                response.headers["Retry-After"] = str(left)
+    return response
+
+
+class _Counters(Storage):
+    """Flask-Limiter's counters in our Redis: one exchange for each, bounded like all others, and none while Redis is
+    known to be down."""
+
+    STORAGE_SCHEME = ["rec"]  # noqa: RUF012 - the library's own
+    base_exceptions = ()
+
+    def __init__(self, uri: str, *, redis: RedisStore, opens: bool, wrap_exceptions: bool = False) -> None:
+        super().__init__(uri, wrap_exceptions)
+        self._redis, self._opens, self._told = redis, opens, False
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count; how many there are now. While Redis is down: none, or LimitsUnavailable."""
+        try:
+            count, left = self._redis.count(_stored(key), seconds=expiry, amount=amount)
+        except CacheUnavailable as error:
+            self._tell_once(error)
+            if not self._opens:
+                raise LimitsUnavailable("requests cannot be counted at the moment") from error
+            return 0
+        if self._told:
+            _log.warning("requests are counted again")
+            self._told = False
+        _seen()[key] = count, left
+        return count
+
+    def get(self, key: str) -> int:
+        """How many there were when the running request was counted."""
+        return _seen().get(key, (0, 0.0))[0]
+
+    def get_expiry(self, key: str) -> float:
+        """When the running request's window ends, in seconds since 1970."""
+        return time.time() + _seen().get(key, (0, 0.0))[1]
+
+    def check(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            self._redis.ping()
+        except CacheUnavailable:
+            return False
+        return True
+
+    def reset(self) -> int | None:
+        """Not offered: counters go by themselves."""
+        raise NotImplementedError
+
+    def clear(self, key: str) -> None:
+        """Not offered."""
+        raise NotImplementedError
+
+    def _tell_once(self, error: CacheUnavailable) -> None:
+        if not self._told:
+            what = "answered uncounted" if self._opens else "answered 503"
+            _log.warning("requests are %s until Redis answers (RATE_WITHOUT_REDIS): %s", what, error)
+            self._told = True
+
+
+def _stored(key: str) -> bytes:
+    """A counter's key in Redis. key: the library's, which begins with a word of its own."""
+    return f"{_PREFIX}{key.partition('/')[2]}".encode()
+
+
+def _seen() -> dict[str, tuple[int, float]]:
+    """What the running request was told of its counters: so it need not ask again to say so."""
+    if "counters" not in g:
+        g.counters = {}
+    found: dict[str, tuple[int, float]] = g.counters
+    return found
