@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing
-from typing import IO, Any, Final
-from urllib.error import URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from functools import cached_property
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import Final
+from urllib.parse import urlsplit
 
 from jwt import PyJWK
 
 from gateway.auth.keys import fitting, key_set
+from shared import __version__
 from shared.errors import KeysUnavailable
+from shared.http_calls import Deadline, connected
 
 _ANSWER_SECONDS: Final = 3.0  # for the issuer to give its keys, and for a request to wait for them
 _AGAIN_SECONDS: Final = 10.0  # between two looks, whatever tokens come: else anybody could make us ask without end
@@ -34,13 +38,16 @@ class KeyServer:
         """refresh_seconds: how often keys are asked for. stale_seconds: how long they count while the issuer does not
         answer. Nothing connects before `start`."""
         self._url, self._refresh_seconds, self._stale_seconds = url, refresh_seconds, stale_seconds
-        self._opener = build_opener(_NoRedirects)
         self._changed = threading.Condition()
         self._keys: Sequence[PyJWK] = ()
         self._known_at = float("-inf")  # when these keys were the issuer's, by the monotonic clock
         self._asked_at = float("-inf")  # when it was last asked
         self._wanted, self._asking, self._stopped = True, False, False
         self._problem = "the issuer has not been asked yet"
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
 
     def start(self) -> None:
         """Begin to ask."""
@@ -89,7 +96,7 @@ class KeyServer:
             try:
                 keys, problem = self._ask(), ""
             except (OSError, ValueError) as error:
-                keys, problem = None, f"{self._url}: {_reason(error)}"
+                keys, problem = None, f"{self._url}: {error}"
             self._note(keys, problem)
 
     def _note(self, keys: Sequence[PyJWK] | None, problem: str) -> None:
@@ -105,25 +112,21 @@ class KeyServer:
 
     def _ask(self) -> Sequence[PyJWK]:
         """Raises OSError, ValueError."""
-        ends = time.monotonic() + _ANSWER_SECONDS
-        request = Request(self._url, headers={"Accept": "application/json"})  # noqa: S310 - see settings
-        with closing(self._opener.open(request, timeout=_ANSWER_SECONDS)) as answer:
-            raw = b""
-            while piece := answer.read1(65_536):
-                raw += piece
-                if len(raw) > _MOST_BYTES:
-                    raise ValueError(f"more than {_MOST_BYTES} bytes")
-                if time.monotonic() > ends:
-                    raise TimeoutError(f"no whole answer within {_ANSWER_SECONDS:g} s")
+        deadline, url = Deadline(_ANSWER_SECONDS), urlsplit(self._url)
+        host, tls = url.hostname or "", self._tls if url.scheme == "https" else None
+        resource = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        headers = {"Accept": "application/json", "User-Agent": f"ml-service/{__version__}", "Connection": "close"}
+        try:
+            port = url.port or (443 if tls else 80)
+            with connected(host, port, deadline, address=host, tls=tls) as connection:
+                connection.request("GET", resource, headers=headers)
+                with connection.getresponse() as answer:
+                    raw = answer.read(_MOST_BYTES + 1)
+                    deadline.remaining()  # what was cut off looks like what has ended
+                    if answer.status != HTTPStatus.OK:
+                        raise ValueError(f"it answered {answer.status}")
+        except (OSError, HTTPException) as error:
+            raise OSError(deadline.reason or str(error) or type(error).__name__) from None
+        if len(raw) > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
         return key_set(raw)
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """Keys come from the address that is set, and from no other."""
-
-    def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> None:
-        """Never."""
-
-
-def _reason(error: Exception) -> str:
-    return str(error.reason) if isinstance(error, URLError) else str(error)

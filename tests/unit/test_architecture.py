@@ -28,6 +28,7 @@ shared.options                  -> pydantic
 shared.job_states               -> shared.errors shared.options
 shared.availability             ->
 shared.stall_guard              ->
+shared.http_calls               ->
 shared.telemetry                ->
 shared.model_settings           -> pydantic pydantic_settings shared.errors
 shared.settings                 -> pydantic shared.model_settings
@@ -121,7 +122,7 @@ gateway.auth                    ->
 gateway.auth.principals         -> shared.errors shared.job_states
 gateway.auth.watched_file       -> shared.errors
 gateway.auth.keys               -> cryptography jwt gateway.auth.watched_file
-gateway.auth.key_server         -> jwt gateway.auth.keys shared.errors
+gateway.auth.key_server         -> jwt gateway.auth.keys shared shared.errors shared.http_calls
 gateway.auth.tokens             -> cachetools jwt gateway.auth.keys gateway.auth.principals shared.errors
 gateway.auth.api_keys           -> pydantic gateway.auth.principals gateway.auth.watched_file shared.errors
 gateway.auth.authenticator      -> flask gateway.auth.* shared.errors shared.health shared.settings
@@ -186,7 +187,7 @@ worker.announcing               ->
 worker.announcing.announcer     -> orjson shared.answers shared.availability shared.broker shared.errors
                                    shared.job_states shared.repositories.announcements worker.announcing.webhook
                                    worker.rounds
-worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shared.errors
+worker.announcing.webhook       -> standardwebhooks shared shared.callbacks shared.errors shared.http_calls
 worker.__main__                 -> shared.errors shared.settings shared.telemetry worker.commands.*
 worker.commands                 ->
 worker.commands.run             -> shared.settings worker.app

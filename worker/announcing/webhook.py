@@ -8,18 +8,16 @@ the answer only the status and Retry-After count: its body is not read.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Final
 
 import standardwebhooks
@@ -27,6 +25,7 @@ import standardwebhooks
 from shared import __version__
 from shared.callbacks import CallbackPolicy, CallbackTarget
 from shared.errors import InvalidRequest, ServiceError
+from shared.http_calls import Deadline, connected
 
 _LONGEST_RETRY_AFTER: Final = 3600.0  # s
 
@@ -75,7 +74,7 @@ class Webhook:
         Returns once the receiver answers 2xx. Raises CallbackFailed for everything else, and when it took longer than
         its bound, however the time was spent; CallbackRefused when it answers 410 or may not be called.
         """
-        deadline = _Deadline(self._seconds)
+        deadline = Deadline(self._seconds)
         try:
             target = self._policy.check_host(url)
             headers = self._headers(message_id, body, at)
@@ -103,24 +102,14 @@ class Webhook:
         }
 
     @contextlib.contextmanager
-    def _connection(self, target: CallbackTarget, deadline: _Deadline) -> Iterator[HTTPConnection]:
+    def _connection(self, target: CallbackTarget, deadline: Deadline) -> Iterator[HTTPConnection]:
         """A connection to the address that was checked, under the target's name."""
         address = self._address(target, deadline)
-        with (
-            socket.create_connection((address, target.port), timeout=deadline.remaining()) as plain,
-            deadline.cuts(plain),
-        ):
-            connection: HTTPConnection
-            if target.encrypted:
-                connection = HTTPSConnection(target.host, target.port, context=self._tls)
-                connection.sock = self._tls.wrap_socket(plain, server_hostname=target.host)
-            else:
-                connection = HTTPConnection(target.host, target.port)
-                connection.sock = plain
-            with contextlib.closing(connection):
-                yield connection
+        tls = self._tls if target.encrypted else None
+        with connected(target.host, target.port, deadline, address=address, tls=tls) as connection:
+            yield connection
 
-    def _address(self, target: CallbackTarget, deadline: _Deadline) -> str:
+    def _address(self, target: CallbackTarget, deadline: Deadline) -> str:
         """The first permitted address of the target's host.
 
         Nothing can interrupt the resolver, so it has a thread of its own, which is left behind when it takes too long
@@ -140,44 +129,6 @@ class Webhook:
             if self._policy.permits(address, encrypted=target.encrypted):
                 return address
         raise CallbackFailed(f"no address of {target.host} may be called with {target.scheme}: {', '.join(found)}")
-
-
-class _Deadline:
-    """The end of a call."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Seconds that are left, more than none. Raises TimeoutError."""
-        if (left := self._end - time.monotonic()) <= 0:
-            raise TimeoutError
-        return left
-
-    @property
-    def reason(self) -> str | None:
-        """What to say when the time is over, None before."""
-        return f"it took longer than {self._seconds:g} s" if time.monotonic() >= self._end else None
-
-    @contextlib.contextmanager
-    def cuts(self, connection: socket.socket) -> Iterator[None]:
-        """Shut the connection down under its user when the time is over: a socket's own timeout bounds only the pause
-        between two bytes."""
-        with socket.socket(fileno=os.dup(connection.fileno())) as same:  # TLS takes the descriptor away from the first
-
-            def cut() -> None:
-                with contextlib.suppress(OSError):  # it is closed already
-                    same.shutdown(socket.SHUT_RDWR)
-
-            timer = threading.Timer(self.remaining(), cut)
-            timer.daemon = True
-            timer.start()
-            try:
-                yield
-            finally:
-                timer.cancel()
-                timer.join()
 
 
 def _judge(answer: HTTPResponse, at: datetime) -> None:
