@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes
     app.url_map.strict_slashes = False
     app.url_map.converters["user"] = recommendations.UserSegment
-    app.extensions["parts"] = parts
+    app.extensions |= {"parts": parts, "auth": auth}
     request_ids.register(app)
     compression.register(app)
     cors.register(app, entries(settings.cors_origins))
@@ -69,3 +69,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["endpoints"] = [endpoint for kind in kinds for endpoint in kind.declared]
     logging.getLogger(__name__).info("gateway is ready")
     return app
+
+
+def close(app: Flask) -> None:
+    """Stop what an application runs in the background, and close its connections."""
+    app.extensions["auth"].stop()
+    app.extensions["parts"].close()

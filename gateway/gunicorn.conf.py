@@ -15,7 +15,7 @@ from typing import Any
 from gunicorn import util
 from gunicorn.workers import gthread
 
-import gateway.app  # noqa: F401 - in the parent, whose processes then share it
+import gateway.app  # in the parent, whose processes then share it
 from gateway import listening, refusals
 from gateway.slow_clients import PatientConnection
 from shared.errors import ConfigurationError
@@ -68,4 +68,4 @@ def worker_exit(_server: object, worker: Any) -> None:
     """Close a process's connections when it ends."""
     application = getattr(worker, "wsgi", None)
     if application is not None:
-        application.extensions["parts"].close()
+        gateway.app.close(application)

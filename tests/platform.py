@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 
 from demo.process import PROJECT
 from demo.servers import Postgres, Valkey
-from gateway.app import create_app
+from gateway.app import close, create_app
 from shared import broker
 from shared.migrations import steps
 from shared.model import Model
@@ -226,7 +226,7 @@ class Platform:
     def gateway(self, **changes: Any) -> Gateway:
         """The gateway's application in this process."""
         app = create_app(self.settings(**changes))
-        self._cleanup.callback(app.extensions["parts"].close)
+        self._cleanup.callback(close, app)
         return Gateway(app)
 
     def train(self, **changes: Any) -> Model:

@@ -65,7 +65,7 @@ class KeyServer:
         if found and self._fresh():
             return found
         with self._changed:
-            if self._may_ask():
+            if not self._asking and self._may_ask():
                 self._wanted = True
                 self._changed.notify_all()
             self._changed.wait_for(lambda: not (self._wanted or self._asking), timeout=_ANSWER_SECONDS)
