@@ -59,7 +59,9 @@ audit: install ## known vulnerabilities of the service's libraries; OFFLINE=1: n
 sbom: install ## write sbom.json, which lists the service's libraries (CycloneDX)
 	@$(RUN) -m tests.sbom $(ARGS)
 
-lock: install ## pin what the requirements bring along, with hashes; UPGRADE=1: to the newest that fit
+# Without `install`, which needs locks that are whole.
+lock: ## pin what the requirements bring along, with hashes; UPGRADE=1: to the newest that fit
+	@test -x $(VENV)/bin/uv || $(MAKE) --no-print-directory install
 	@$(PIN) requirements.txt --output-file requirements.lock
 	@$(PIN) requirements-dev.txt --constraints requirements.lock --output-file requirements-dev.lock
 
