@@ -1,4 +1,5 @@
-"""What an image installs is what was looked at: pip, as the Dockerfiles call it, against files that are not that."""
+"""What an image installs is what was looked at: pip, as the Dockerfiles call it, against files that are not that; and
+what is known against it is heard of."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import audit
 from tests.containers import DOCKERFILES
+from tests.receiver import Receiver, document
 from tests.security.conftest import Told
 
 WALL = "supply chain"
@@ -117,3 +120,17 @@ def test_a_librarys_own_program_does_not_run_while_it_is_installed(
     assert "No matching distribution" in done.stderr
     assert not ran.exists()
     attack("give out a source archive whose setup.py runs at the build", "wheels only; nothing ran")
+
+
+def test_a_library_with_a_known_hole_does_not_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], attack: Told
+) -> None:
+    lock = tmp_path / "small.lock"
+    lock.write_text(f"vine==5.1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    affected = [{"package": {"name": "vine", "ecosystem": "PyPI"}}]
+    hole = {"id": "GHSA-aaaa-bbbb-cccc", "summary": "anybody may read anything", "affected": affected}
+    with Receiver(document({"vulns": [hole]})) as server:
+        assert audit.main([f"--lock={lock}", "--service=osv", f"--osv-url={server.url}"]) == audit.VULNERABLE
+    told = capsys.readouterr().out.strip()
+    assert told.startswith("VULNERABLE: vine 5.1.0: GHSA-aaaa-bbbb-cccc")
+    attack("ship a library with a known hole", f"make audit fails: {told.partition(' (')[0]}")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.audit import NOT_CHECKED
+from tests.containers import PROJECT
 from tests.security.__main__ import CHECKS, run, verdict
 
 VERDICTS = {
@@ -37,3 +38,8 @@ def test_what_fails_does_not_keep_the_rest_from_running() -> None:
 
 def test_each_tool_is_run() -> None:
     assert list(CHECKS) == ["attacks", "bandit", "hadolint and docker-compose", "pip-audit"]
+
+
+def test_make_lint_asks_bandit_the_same() -> None:
+    command = " ".join(CHECKS["bandit"][1:])
+    assert f"\t@$(RUN) {command}\n" in (PROJECT / "Makefile").read_text(encoding="utf-8")
