@@ -2,21 +2,23 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
+PIN    := $(RUN) -m uv pip compile --quiet --universal --python-version=3.11 --only-binary=:all: --generate-hashes \
+          --no-emit-index-url --custom-compile-command='make lock' $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults fuzz rabbitmq lint docs accuracy bench clean
+.PHONY: help install demo test faults fuzz rabbitmq lint security audit sbom lock docs accuracy bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.compiled ## create .venv and install what everything here needs
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt
+$(VENV)/.installed: requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Installing into $(VENV) (about a minute the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r requirements-dev.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # Kept in __pycache__; without this, the first to start would do it.
@@ -41,11 +43,27 @@ fuzz: install ## thousands of requests made up from /openapi.json, right and wro
 rabbitmq: ## install what the tests of RabbitMQ need (Debian, as root); without it they are skipped
 	@tests/install-rabbitmq.sh
 
-lint: install ## ruff, mypy, compose file and Dockerfiles
+lint: install ## ruff, mypy, bandit, compose file and Dockerfiles
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+	@$(RUN) -m bandit --quiet --configfile=pyproject.toml --recursive shared gateway worker demo
 	@$(RUN) -m tests.containers
+
+security: install ## attack the service, then bandit, hadolint and make audit; OFFLINE=1: see there
+	@$(RUN) -m tests.security $(if $(OFFLINE),--offline) $(ARGS)
+
+audit: install ## known vulnerabilities of the service's libraries; OFFLINE=1: nobody to ask is no failure
+	@$(RUN) -m tests.audit $(if $(OFFLINE),--offline) $(ARGS)
+
+sbom: install ## write sbom.json, which lists the service's libraries (CycloneDX)
+	@$(RUN) -m tests.sbom $(ARGS)
+
+# Without `install`, which needs locks that are whole.
+lock: ## pin what the requirements bring along, with hashes; UPGRADE=1: to the newest that fit
+	@test -x $(VENV)/bin/uv || $(MAKE) --no-print-directory install
+	@$(PIN) requirements.txt --output-file requirements.lock
+	@$(PIN) requirements-dev.txt --constraints requirements.lock --output-file requirements-dev.lock
 
 docs: install ## write the schemas in docs/messages again, from the code
 	@$(RUN) -m docs.messages.generate

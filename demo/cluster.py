@@ -117,7 +117,7 @@ def _refusal(identity: Identity, programs: Path, directory: Path) -> str | None:
 
 
 def _major_version(programs: Path) -> int:
-    answer = subprocess.run(
+    answer = subprocess.run(  # nosec B603 # a program that we found, without a shell
         [programs / "postgres", "--version"], check=False, capture_output=True, text=True, timeout=_PROBE
     )
     if not (found := re.search(r"\) (\d+)", answer.stdout)):

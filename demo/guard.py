@@ -90,7 +90,7 @@ def _become(options: argparse.Namespace, guard: int, failed: int) -> None:
         assume(options.identity)
         die_with_parent(options.stop_signal, guard)
         try:
-            os.execv(options.command[0], options.command)  # noqa: S606 - without a shell on purpose
+            os.execv(options.command[0], options.command)  # noqa: S606 # nosec B606 # without a shell on purpose
         except OSError as error:
             os.write(failed, f"cannot run {options.command[0]}: {error.strerror}".encode())
     except (OSError, KeyError) as error:

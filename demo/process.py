@@ -39,7 +39,7 @@ class Process:
         self._grace = grace
         options = [f"--stop-signal={stop_signal.name}", f"--grace={grace}", f"--identity={identity}"]
         with log.open("ab") as output:
-            self._guard = subprocess.Popen(
+            self._guard = subprocess.Popen(  # nosec B603 # our own servers, without a shell
                 [sys.executable, "-m", "demo.guard", *options, "--", *map(str, command)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -48,7 +48,7 @@ control_socket_disable = True  # it would need a writable home
 accesslog = None
 errorlog = "-"
 loglevel = _settings.log_level.lower()
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heartbeats must not wait for a disk
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 # nosec B108 # heartbeats must not wait for a disk
 
 # There are no settings for these.
 util.write_error = refusals.write

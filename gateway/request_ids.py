@@ -23,7 +23,7 @@ def register(app: Flask) -> None:
 def _begin() -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID")
     # A name is no secret: it need not cost a call of the system.
-    request_id.set(given if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}")
+    request_id.set(given if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}")  # nosec B311
 
 
 def _tell(response: Response) -> Response:

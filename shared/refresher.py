@@ -100,7 +100,7 @@ class Refresher:
                 self._snapshot = Snapshot.join(Catalogue.build(*self._titles, popularity), model)
 
     def _run(self) -> None:
-        jitter = random.Random()  # noqa: S311 - spreads the load of many processes; a secret it is not
+        jitter = random.Random()  # noqa: S311 # nosec B311 # spreads the load of many processes; a secret it is not
         while True:
             try:
                 self.refresh()

@@ -127,7 +127,7 @@ class Settings(ModelSettings):
         description="model versions: a folder, or an object store's URL; workers write it, gateways only read it"
     )
     model_cache: Path = Field(
-        Path("/tmp/ml-service-models"),  # noqa: S108 - refused when it is another user's
+        Path("/tmp/ml-service-models"),  # noqa: S108 # nosec B108 # refused when it is another user's
         description="folder for this host's copies of versions from an object store; not used for a folder",
     )
 

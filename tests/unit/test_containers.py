@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -37,11 +38,16 @@ Stage = list[tuple[str, str]]  # instructions and their arguments, the first of 
 def stages(dockerfile: Path) -> list[Stage]:
     text = re.sub(r"^#.*\n", "", dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE).replace("\\\n", "")
     found: list[Stage] = []
+    images: dict[str, str] = {}  # ARGs above all stages
     for line in filter(None, text.splitlines()):
         instruction, _, arguments = line.partition(" ")
         if instruction == "FROM":
             found.append([])
-        found[-1].append((instruction, arguments))
+            arguments = Template(arguments).substitute(images)
+        if found:
+            found[-1].append((instruction, arguments))
+        else:
+            name, _, images[name] = arguments.partition("=")
     return found
 
 
@@ -166,7 +172,7 @@ def test_the_build_context_is_what_the_images_copy_and_nothing_else() -> None:
     rules = (PROJECT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     assert "*" in rules
-    assert let_in == {"requirements.txt", *copied(DOCKERFILES[0]), *copied(DOCKERFILES[1])}
+    assert let_in == {"requirements.lock", *copied(DOCKERFILES[0]), *copied(DOCKERFILES[1])}
 
 
 @every_image
@@ -225,7 +231,31 @@ def test_an_image_from_elsewhere_is_pinned() -> None:
         ours = {name[-1] for name in names if "AS" in name}
         images += [name[0] for name in names if name[0] not in ours]
     assert len(images) == 4
-    assert [image for image in images if not re.search(r":\d+\.\d+", image)] == []
+    whole_version = r":\d+\.\d+\.\d+|postgres:\d+\.\d+$"  # PostgreSQL's have two parts
+    assert [image for image in images if not re.search(whole_version, image)] == []
+
+
+def test_the_example_names_the_images_that_are_used_without_it() -> None:
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    [python] = {stages(dockerfile)[0][0][1].partition(" ")[0] for dockerfile in DOCKERFILES}
+    images = {"PYTHON": python, "POSTGRES": SERVICES["postgres"]["image"], "VALKEY": SERVICES["redis"]["image"]}
+    assert [name for name, image in images.items() if f"\n# {name}_IMAGE={image}\n" not in example] == []
+
+
+def test_every_image_from_elsewhere_can_be_given_by_digest(tmp_path: Path) -> None:
+    digest = f"@sha256:{'0' * 64}"
+    pinned = {"PYTHON_IMAGE": f"python{digest}", "POSTGRES_IMAGE": f"postgres{digest}", "VALKEY_IMAGE": f"v{digest}"}
+    environment = tmp_path / "env"
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    lines = "".join(f"{name}={image}\n" for name, image in pinned.items())
+    environment.write_text(f"{example}\n{lines}", encoding="utf-8")
+    rendered = compose("config", "--format", "json", environment=environment)
+    services = json.loads(rendered.stdout)["services"]
+    images = [services[name]["image"] for name in ("postgres", "redis")]
+    images += [services[name]["build"]["args"]["PYTHON_IMAGE"] for name in OURS]
+    assert [image for image in images if not image.endswith(digest)] == []
+    for dockerfile in DOCKERFILES:
+        assert "\nFROM $PYTHON_IMAGE AS base\n" in dockerfile.read_text(encoding="utf-8")
 
 
 def test_compose_runs_the_servers_the_tests_run_against() -> None:
@@ -258,14 +288,6 @@ def test_the_gateway_reads_models_and_cannot_write_them() -> None:
     mounts = {name: next(v for v in SERVICES[name]["volumes"] if v["target"] == "/models") for name in OURS}
     assert {mount["source"] for mount in mounts.values()} == {"models"}
     assert {name for name, mount in mounts.items() if not mount.get("read_only")} == {"worker", "trainer"}
-
-
-@pytest.mark.parametrize("service", OURS)
-def test_our_services_can_change_nothing_but_their_volumes_and_tmp(service: str) -> None:
-    described = SERVICES[service]
-    assert described["read_only"]
-    assert described["tmpfs"] == ["/tmp"]
-    assert described["cap_drop"] == ["ALL"]
 
 
 @pytest.mark.parametrize("service", OURS)

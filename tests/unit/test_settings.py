@@ -17,7 +17,8 @@ from shared.errors import ConfigurationError
 from shared.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
-COMPOSE_ONLY = {"POSTGRES_PASSWORD", "SERVICE_PASSWORD", "REDIS_PASSWORD", "GATEWAY_PUBLISH"}
+IMAGES = {"PYTHON_IMAGE", "POSTGRES_IMAGE", "VALKEY_IMAGE"}
+COMPOSE_ONLY = {"POSTGRES_PASSWORD", "SERVICE_PASSWORD", "REDIS_PASSWORD", "GATEWAY_PUBLISH"} | IMAGES
 
 FIELDS = {name.upper(): field for name, field in Settings.model_fields.items()}
 REQUIRED = sorted(name for name, field in FIELDS.items() if field.is_required())
