@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Self
+import os
+import re
+from typing import Final, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
+
+_NAMES_A_SECRET: Final = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY)$")
 
 
 class ModelSettings(BaseSettings):
     """What models and lists are made by; all of it has a default."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     # Ranking.
     content_weight: float = Field(
@@ -93,6 +97,13 @@ class ModelSettings(BaseSettings):
             return type(self).model_validate({**self.model_dump(), **values})
         except ValidationError as error:
             raise _unusable(error) from None
+
+    def secrets(self) -> list[str]:
+        """Every value that has to be hidden: those of these settings, and those the environment has for drivers, such
+        as PGPASSWORD and AWS_SECRET_ACCESS_KEY."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        ours = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        return ours + [value for name, value in os.environ.items() if _NAMES_A_SECRET.search(name)]
 
     @property
     def collaborative_weight(self) -> float:

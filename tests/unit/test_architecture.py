@@ -28,7 +28,8 @@ shared.options                  -> pydantic
 shared.job_states               -> shared.errors shared.options
 shared.availability             ->
 shared.stall_guard              ->
-shared.telemetry                ->
+shared.scrubbing                ->
+shared.telemetry                -> shared.scrubbing
 shared.model_settings           -> pydantic pydantic_settings shared.errors
 shared.settings                 -> pydantic shared.model_settings
 shared.callbacks                -> shared.errors shared.settings

@@ -191,6 +191,12 @@ LISTS_AND_KEYS_REFUSED = {
     "a-secret-with-a-space": ("CALLBACK_SECRET", SIGNING_KEY + " "),
     "nothing-behind-the-mark": ("CALLBACK_SECRET", "whsec_===="),
     "an-empty-second-secret": ("CALLBACK_SECRET", SIGNING_KEY + ","),
+    "a-slash-in-a-password": ("REDIS_URL", "redis://:hunter2/@redis:6379/0"),
+    "an-at-sign-in-a-password": ("USER_DB_URL", "postgresql://u:a@hunter2@postgres/user_db"),
+    "a-hash-in-a-password": ("BROKER_URL", "amqp://u:hunter2#@rabbitmq//"),
+    "a-bracket-in-a-password": ("REDIS_URL", "redis://:[hunter2@redis:6379/0"),
+    "a-port-that-is-no-number": ("JOBS_DB_URL", "postgresql://u:a@postgres:hunter2/jobs_db"),
+    "the-second-broker": ("BROKER_URL", "amqp://u:a@one//;amqp://u:hunter2/@two//"),
     "23-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(23)).decode()),
     "65-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(65)).decode()),
 }
@@ -223,6 +229,11 @@ def test_hosts_to_call_back_need_a_secret(environment: pytest.MonkeyPatch) -> No
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(24)).decode()),
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(64)).decode()),
         ("CALLBACK_SECRET", SIGNING_KEY + "," + SIGNING_KEY),
+        ("USER_DB_URL", "postgresql://u:%2F%40%23@one:5432,[fd00::2]:5433/user_db?sslmode=require"),
+        ("USER_DB_URL", "postgresql://%2Frun%2Fpostgresql/user_db"),
+        ("USER_DB_URL", "host=/run/postgresql user=u password='a/b@c' dbname=user_db"),
+        ("REDIS_URL", "unix://u:a@/run/redis.sock?db=1"),
+        ("BROKER_URL", "amqp://u:a~!$&'()*+,;=b:c@one:5672/%2f;amqp://u:a@two:5672//"),
     ],
 )
 def test_a_right_list_or_key_is_taken(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
