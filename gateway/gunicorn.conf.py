@@ -4,6 +4,7 @@ Start with: gunicorn -c gateway/gunicorn.conf.py "gateway.app:create_app()"
 """
 
 import gc
+import logging
 import sys
 
 gc.disable()  # What is imported stays: to look through it for garbage, time and again, makes a start longer.
@@ -31,7 +32,7 @@ try:
 except ConfigurationError as error:
     sys.exit(f"gateway: {error}")
 
-configure_logging(_settings.log_level)  # in the parent; its processes inherit it
+configure_logging(_settings.log_level, _settings.secrets())  # in the parent; its processes inherit it
 
 bind = _settings.web_bind
 # A socket for each process. On one that they share, whoever wakes first gets all of a few connections that stay.
@@ -52,6 +53,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 # There are no settings for these.
 util.write_error = refusals.write
+logging.getLogger("gunicorn.error").addFilter(refusals.show_no_request)
 gthread.TConn = partial(PatientConnection, _settings.client_seconds)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from http import HTTPStatus
 from typing import Final
@@ -27,11 +28,26 @@ Cache-Control: no-store\r
 \r
 """
 
+# What gunicorn quotes of a request may be a caller's key.
+_QUOTED: Final = re.compile(r"""(?:^|:? )b?(?:'(?!limit )|").*""", re.DOTALL)
+_INVALID: Final = "Invalid request from ip="
+
+
+def show_no_request(record: logging.LogRecord) -> bool:
+    """A filter for gunicorn's log, which shows requests that it cannot read or that fail."""
+    if record.getMessage().startswith(_INVALID):
+        ip, _, what = record.getMessage().removeprefix(_INVALID).partition(": ")
+        record.msg, record.args = f"{_INVALID}%s: %s", (ip, _QUOTED.sub("", what))
+    elif isinstance(record.args, tuple):
+        record.args = tuple(re.sub(r"\?.*", "?...", one) if isinstance(one, str) else one for one in record.args)
+    return True
+
 
 def write(client: socket.socket, status: int, _reason: str, message: str) -> None:
     """Answer a request that can't be read, in the place of gunicorn.util.write_error. message: what gunicorn says is
     wrong."""
     problem = of_any_status(status)
+    message = _QUOTED.sub("", message)
     document: ProblemDocument = {
         "type": problem.address,
         "title": problem.title,

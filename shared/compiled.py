@@ -1,12 +1,18 @@
 """Functions compiled to machine code, for loops that numpy has no words for. The only room that knows numba.
 
-What is compiled is kept beside the source, or in NUMBA_CACHE_DIR: only a machine's very first call waits for it.
+What is compiled is kept beside the source, or in NUMBA_CACHE_DIR: only a machine's very first call waits for it. Not
+where others could put something: it is a pickle to numba, and code.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+import stat
 from collections.abc import Callable
 from functools import cache, wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from llvmlite import ir
@@ -14,6 +20,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,10 +32,13 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
 
     @cache  # not before the first call: numba looks for a folder to keep it in
     def program() -> Any:
-        try:
-            return njit(cache=True, nogil=True)(function)
-        except RuntimeError:  # there is no such folder: each process compiles its own
-            return njit(nogil=True)(function)
+        with contextlib.suppress(RuntimeError):  # there is no such folder: each process compiles its own
+            kept = cast(Any, njit(cache=True, nogil=True)(function))
+            folder = Path(kept.stats.cache_path)  # nothing in it was read yet
+            if _only_ours(folder) and _only_ours(folder.parent):
+                return kept
+            _log.warning("what is compiled is not kept: others may write to %s, see NUMBA_CACHE_DIR", folder)
+        return njit(nogil=True)(function)
 
     @wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> T:
@@ -35,6 +46,13 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
         return result
 
     return call
+
+
+def _only_ours(folder: Path) -> bool:
+    """Whether nobody but us, the system and our group can put anything there: what numba keeps is code, and is run."""
+    found = folder.stat()
+    shared = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX  # as /tmp is, but for its last bit
+    return found.st_uid in (0, os.geteuid()) and not shared
 
 
 def inlined(function: Callable[P, T]) -> Callable[P, T]:

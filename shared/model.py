@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from shared.arrays import mapped
 from shared.catalogue import Popularity
 from shared.errors import ModelRejected
 from shared.ids import IdIndex, IndexArray, Places
+from shared.plain_files import open_plain
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -36,6 +38,7 @@ ARRAYS: Final = {
     "columns": WIDE,  # (nnz,), or NARROW: see array_types
     "weights": np.dtype("<f4"),  # (nnz,)
 }
+_MOST_RECENCY: Final = 100  # far more than is of use; the scorer's arithmetic bears it
 _MOST_NARROW: Final = 1 << 16  # titles whose places are written in two bytes
 
 
@@ -77,7 +80,7 @@ class Description(_Record):
 
     estimator: str
     parameters: dict[str, float | int]
-    recency: float = 0.0  # exponent by which the scorer lets older history count less
+    recency: float = Field(0.0, ge=0, le=_MOST_RECENCY)  # exponent by which the scorer lets older history count less
     users: int
     interactions: int
     watermark: int | None = None  # the highest interaction id that was read
@@ -169,7 +172,7 @@ def open_model(folder: Path, manifest: Manifest) -> Model:
     """Map the arrays in a folder. Raises ModelRejected when one is missing, altered, or does not go with the others."""
     verify(folder, manifest)
     try:
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+        arrays = {name: mapped(folder / f"{name}.npy", "r") for name in ARRAYS}
     except (OSError, ValueError) as error:
         raise ModelRejected(f"model {manifest.version} cannot be read: {error}") from error
     return _assemble(arrays, manifest)
@@ -187,8 +190,8 @@ def verify(folder: Path, manifest: Manifest) -> None:
 
 
 def checksum(path: Path) -> str:
-    """A file's SHA-256, in hexadecimal."""
-    with path.open("rb") as file:
+    """A file's SHA-256, in hexadecimal. Raises OSError."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -199,6 +202,7 @@ def _assemble(arrays: dict[str, NDArray[Any]], manifest: Manifest) -> Model:
         "arrays have unexpected types": all(
             arrays[name].dtype in (dtype, ARRAYS[name]) for name, dtype in array_types(n).items()
         ),
+        "its manifest tells of other arrays": (manifest.titles, manifest.neighbours) == (n, len(columns)),
         "it holds no titles": n > 0,
         "it holds no neighbours": len(columns) > 0,
         "arrays have unexpected lengths": len(arrays["popularity"]) == n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Final, Protocol
 from uuid import uuid4
@@ -108,12 +109,16 @@ class Copies:
 def make_closed(folder: Path) -> None:
     """Make a folder for copies, which may be in one that everybody writes to: it must be ours, and closed to others.
 
-    Raises StorageUnavailable.
+    Raises StorageUnavailable, also when it is a link: whoever made that decides where it leads.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = folder.stat().st_uid
+        found = folder.lstat()
+        if found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode):
+            folder.chmod(0o700)
     except OSError as error:
         raise StorageUnavailable(f"MODEL_CACHE cannot be used: {error}") from error
-    if owner != os.geteuid():
+    if stat.S_ISLNK(found.st_mode):
+        raise StorageUnavailable(f"{folder} is a link: set MODEL_CACHE to another folder")
+    if found.st_uid != os.geteuid():
         raise StorageUnavailable(f"{folder} belongs to another user: set MODEL_CACHE to a folder of this one's")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Self
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import Any, Final, Self
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from shared.errors import ConfigurationError
+
+_NAMES_A_SECRET: Final = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY)$")
 
 
 class ModelSettings(BaseSettings):
     """What models and lists are made by; all of it has a default."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     # Ranking.
     content_weight: float = Field(
@@ -74,18 +80,44 @@ class ModelSettings(BaseSettings):
         0.75, ge=0, le=5, description="r: a history's entry counts (1 + rank)^-r, the newest having rank 0"
     )
 
+    secrets_dir: str = Field(
+        "", description="folder with a file per setting that is not in the environment, as containers mount secrets"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the environment once.
+        """Read the environment once, and the files in SECRETS_DIR for what is not there.
 
         Raises ConfigurationError naming every variable that is missing or out of range, never its value.
         """
+        folder = os.environ.get("SECRETS_DIR", "")
+        if folder and not Path(folder).is_dir():
+            raise ConfigurationError(f"SECRETS_DIR: {folder} is no folder")
         try:
-            return cls()  # required fields come from the environment
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # of a file that is none, or leads out of the folder
+                return cls(_secrets_dir=folder or None)  # required fields come from the environment
         except ValidationError as error:
             raise _unusable(error) from None
+        except SettingsError as error:
+            raise ConfigurationError(_unreadable(error)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[Any, ...]:
+        """Where settings come from, the first before the last. An empty file sets nothing, as an empty variable."""
+
+        def files() -> dict[str, Any]:
+            return {name: value for name, value in file_secret_settings().items() if value != ""}
+
+        return init_settings, env_settings, files
 
     def changed(self, **values: object) -> Self:
         """The same with other values, checked as the environment's are. Raises ConfigurationError."""
@@ -93,6 +125,13 @@ class ModelSettings(BaseSettings):
             return type(self).model_validate({**self.model_dump(), **values})
         except ValidationError as error:
             raise _unusable(error) from None
+
+    def secrets(self) -> list[str]:
+        """Every value that has to be hidden: those of these settings, and those the environment has for drivers, such
+        as PGPASSWORD and AWS_SECRET_ACCESS_KEY."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        ours = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        return ours + [value for name, value in os.environ.items() if _NAMES_A_SECRET.search(name)]
 
     @property
     def collaborative_weight(self) -> float:
@@ -103,3 +142,15 @@ class ModelSettings(BaseSettings):
 def _unusable(error: ValidationError) -> ConfigurationError:
     wrong = [f"{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
     return ConfigurationError("settings to mend (see .env.example): " + "; ".join(wrong))
+
+
+def _unreadable(error: SettingsError) -> str:
+    """What is wrong with a file or a variable, without what is in it."""
+    match error.__cause__:
+        case OSError() as cause:
+            return f"SECRETS_DIR: {cause.filename} cannot be read: {cause.strerror}"
+        case UserWarning() as cause:
+            return f"SECRETS_DIR: {cause}"
+        case UnicodeDecodeError():
+            return f"SECRETS_DIR: a file is no text in UTF-8: {error}"
+    return f"settings to mend (see .env.example): {error}"  # such as a list that is no JSON

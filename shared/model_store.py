@@ -28,6 +28,7 @@ from shared.errors import ModelRejected, StorageUnavailable
 from shared.file_lock import locked
 from shared.model import Manifest, Model, Refusal, open_model
 from shared.model_copies import Copies, InPlace, OnThisHost
+from shared.parsing import read_json
 from shared.storage import UNFINISHED, Folder, Storage, open_storage
 
 _VERSION: Final = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}")
@@ -83,9 +84,12 @@ class ModelStore:
     def manifest(self, version: str) -> Manifest:
         """What is known of a version. Raises ModelRejected when there is none or it makes no sense."""
         try:
-            return Manifest.model_validate_json(self.storage.read(f"{_checked(version)}/{_MANIFEST}"))
-        except (FileNotFoundError, ValidationError) as error:
+            found = Manifest.model_validate(read_json(self.storage.read(f"{_checked(version)}/{_MANIFEST}")))
+        except (FileNotFoundError, ValueError) as error:
             raise ModelRejected(f"model {version} cannot be read: {error}") from error
+        if found.version != version:  # it would lead to the files of another, or out of the store
+            raise ModelRejected(f"model {version} cannot be read: its manifest is of another version")
+        return found
 
     def current_manifest(self) -> Manifest | None:
         """The current version's; None without one that can be read. Raises StorageUnavailable."""
@@ -183,7 +187,7 @@ class ModelStore:
         whole: dict[str, bool] = {}
         for name in self.storage.names():
             version, _, file = name.partition("/")
-            if _VERSION.fullmatch(version):
+            if _is_version(version):
                 whole[version] = whole.get(version, False) or file == _MANIFEST
         return sorted(whole.items())
 
@@ -193,9 +197,15 @@ class ModelStore:
 
 def _checked(version: str) -> str:
     """A version is a name, never a path."""
-    if not _VERSION.fullmatch(version):
-        raise ModelRejected(f"{version!r} is not the name of a model version")
+    if not _is_version(version):
+        raise ModelRejected(f"{version[:80]!r} is not the name of a model version")
     return version
+
+
+def _is_version(name: str) -> bool:
+    with contextlib.suppress(ValueError):  # February 30
+        return _VERSION.fullmatch(name) is not None and bool(_time(name))
+    return False
 
 
 def _time(version: str) -> datetime:

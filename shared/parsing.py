@@ -20,6 +20,10 @@ from shared.media import name_key
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+DEEPEST: Final = 32  # lists and objects in one another; nothing that is asked for has more than three
+_STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_AS_LISTS: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _CONTROLS: Final = r"\x00-\x1f\x7f-\x9f"  # the ledger's jsonb holds no NUL, and no name needs the others
 _CONTROL: Final = re.compile(f"[{_CONTROLS}]")
 _NAME: Final = rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$"
@@ -83,12 +87,19 @@ def read_json(raw: bytes) -> Any:
     Raises ValueError, in words for whoever sent it: it is no JSON in UTF-8, it is nested too deep, or a name comes
     twice in one object, where all but the last would be lost in silence.
     """
-    value = orjson.loads(raw)
-    try:
-        json.loads(raw, object_pairs_hook=_each_once, parse_int=str, parse_float=str)  # orjson does not tell
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
+    value = orjson.loads(raw)  # which itself takes some depth, and takes no longer for it
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST and _is_deep(raw):
+        raise ValueError(f"it is nested more than {DEEPEST} deep")
+    json.loads(raw, object_pairs_hook=_each_once, parse_int=str, parse_float=str)  # orjson does not tell
     return value
+
+
+def _is_deep(valid: bytes) -> bool:
+    """Whether a JSON text has more than DEEPEST lists and objects in one another."""
+    brackets = _STRINGS.sub(b"", valid).translate(_AS_LISTS, _NO_BRACKETS)
+    for _ in range(DEEPEST):
+        brackets = brackets.replace(b"[]", b"")  # whatever holds no other, and so one level
+    return bool(brackets)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:

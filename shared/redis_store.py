@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.availability import Availability
-from shared.errors import CacheUnavailable
+from shared.errors import CacheUnavailable, ConfigurationError
 
 _exchange: Final = threading.local()  # .ends: when the running thread's exchange must be over, by the monotonic clock
 
@@ -23,19 +23,24 @@ class RedisStore:
     """A bounded client: no exchange longer than its time, none at all while Redis is known to be down."""
 
     def __init__(self, url: str, *, timeout_seconds: float, pause_seconds: float, connections: int) -> None:
-        """timeout_seconds: for an exchange; and once more when a connection has to be made for it."""
+        """timeout_seconds: for an exchange; and once more when a connection has to be made for it.
+
+        Raises ConfigurationError for an address that is none."""
         self._timeout = timeout_seconds
-        self._client = redis.Redis.from_url(
-            url,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            socket_keepalive=True,
-            health_check_interval=15,
-            max_connections=connections,
-            # A connection that a restart of Redis broke is replaced at once; after a time-out there is no time left.
-            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
-            parser_class=_PromptParser,
-        )
+        try:
+            self._client = redis.Redis.from_url(
+                url,
+                socket_timeout=timeout_seconds,
+                socket_connect_timeout=timeout_seconds,
+                socket_keepalive=True,
+                health_check_interval=15,
+                max_connections=connections,
+                # A connection that a restart of Redis broke is replaced at once; after a time-out no time is left.
+                retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+                parser_class=_PromptParser,
+            )
+        except ValueError:  # which may show a piece of the address
+            raise ConfigurationError("REDIS_URL: not an address of Redis, such as redis://:password@host/0") from None
         self._availability = Availability("Redis", pause_seconds, attempt_seconds=2 * timeout_seconds)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:

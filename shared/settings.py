@@ -22,6 +22,10 @@ _HOST: Final = re.compile(
     r"(?:(?P<name>([a-z0-9_-]{1,63}\.)*[a-z][a-z0-9_-]{0,62})|(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9a-f:]+)\])"
     r"(:(?P<port>[1-9][0-9]{0,4}))?"
 )
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?P<rest>.*)", re.DOTALL | re.IGNORECASE)
+_NEXT_URL: Final = re.compile(r";(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)  # kombu takes several brokers
+_USER: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:%-]*")  # and a password, as RFC 3986 has them
+_SERVERS: Final = re.compile(r"(?:\[[^]]*\]|[^:,[\]]*)(?::[0-9]*)?(?:,(?:\[[^]]*\]|[^:,[\]]*)(?::[0-9]*)?)*")
 _SIGNING_KEY: Final = re.compile(r"whsec_(?P<base64>.+)")  # by the Standard Webhooks scheme, as is the length
 _SIGNING_KEY_BYTES: Final = range(24, 65)
 _RATE: Final = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
@@ -96,6 +100,19 @@ def _proxies(value: str) -> str:
     return value
 
 
+def _address(value: SecretStr) -> SecretStr:
+    """Refuses what a library would take apart in another way than was meant: it would take a piece of a password for a
+    host or a port, and say so in its errors."""
+    for address in _NEXT_URL.split(value.get_secret_value()):
+        if found := _URL.fullmatch(address):
+            user, _, rest = found["rest"].rpartition("@")
+            if not _USER.fullmatch(user):
+                raise ValueError("a name or password in it is not percent-encoded: %2F for /, %23 for #, %40 for @")
+            if not _SERVERS.fullmatch(re.split("[/?#]", rest, maxsplit=1)[0]):
+                raise ValueError("its host or port is none")
+    return value
+
+
 def _is_signing_key(secret: str) -> bool:
     with contextlib.suppress(ValueError):
         found = _SIGNING_KEY.fullmatch(secret)
@@ -105,6 +122,7 @@ def _is_signing_key(secret: str) -> bool:
 
 CallbackHosts = Annotated[str, AfterValidator(_callback_hosts)]
 CallbackNetworks = Annotated[str, AfterValidator(_callback_networks)]
+Address = Annotated[SecretStr, AfterValidator(_address)]
 Origins = Annotated[str, AfterValidator(_origins)]
 KeySetUrl = Annotated[str, AfterValidator(_key_set_url)]
 Rate = Annotated[str, AfterValidator(_rate)]
@@ -115,14 +133,14 @@ class Settings(ModelSettings):
     """The service's configuration: typed, checked at start, never changed afterwards."""
 
     # Where things are. The three foreign databases are only ever read.
-    user_db_url: SecretStr = Field(description="PostgreSQL with user_preferences and tb_user_genre")
-    catalog_db_url: SecretStr = Field(description="PostgreSQL with medias and tb_media_genre")
-    engagement_db_url: SecretStr = Field(description="PostgreSQL with interaction")
-    jobs_db_url: SecretStr = Field(
+    user_db_url: Address = Field(description="PostgreSQL with user_preferences and tb_user_genre")
+    catalog_db_url: Address = Field(description="PostgreSQL with medias and tb_media_genre")
+    engagement_db_url: Address = Field(description="PostgreSQL with interaction")
+    jobs_db_url: Address = Field(
         description="PostgreSQL the service owns: the ledger of jobs; its tables are made at start"
     )
-    redis_url: SecretStr = Field(description="Redis or Valkey for the cache and the jobs' results")
-    broker_url: SecretStr = Field(description="Celery's broker; another database number or server than REDIS_URL")
+    redis_url: Address = Field(description="Redis or Valkey for the cache and the jobs' results")
+    broker_url: Address = Field(description="Celery's broker; another database number or server than REDIS_URL")
     model_store: str = Field(
         description="model versions: a folder, or an object store's URL; workers write it, gateways only read it"
     )

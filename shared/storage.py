@@ -20,6 +20,7 @@ from fsspec import AbstractFileSystem, get_filesystem_class
 from fsspec.core import url_to_fs
 
 from shared.errors import ConfigurationError, StorageUnavailable
+from shared.plain_files import open_plain
 
 UNFINISHED: Final = ".writing-"  # what names begin with that are not there yet
 _ANSWER_SECONDS: Final = 15.0  # for an object store to read, write or list something small
@@ -56,8 +57,8 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """See Storage."""
-        with _told(self.path, OSError, reading=True):
-            return (self.path / name).read_bytes()
+        with _told(self.path, OSError, reading=True), open_plain(self.path / name) as file:
+            return file.read()
 
     def write(self, name: str, content: bytes) -> None:
         """See Storage."""
@@ -158,7 +159,8 @@ class ObjectStore:
         except FileNotFoundError:
             return []
         root = self._files[1]
-        return sorted(path.removeprefix(root).lstrip("/") for path in found)
+        names = (path.removeprefix(root).lstrip("/") for path in found)
+        return sorted(name for name in names if ".." not in name.split("/"))  # to a bucket no more than letters
 
     def delete(self, name: str) -> None:
         """See Storage."""

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         settings = chosen.settings(chosen)
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.secrets())
         code: int = chosen.run(settings, chosen)
     except ServiceError as error:
         print(f"worker: {error}", file=sys.stderr)

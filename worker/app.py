@@ -140,7 +140,7 @@ class Worker:
 
     def _connect_signals(self) -> None:
         def logging_is_ours(**_: Any) -> None:
-            configure_logging(self._settings.log_level)
+            configure_logging(self._settings.log_level, self._settings.secrets())
 
         def process_starts(**_: Any) -> None:
             ignore_signals()

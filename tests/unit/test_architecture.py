@@ -29,7 +29,8 @@ shared.job_states               -> shared.errors shared.options
 shared.availability             ->
 shared.stall_guard              ->
 shared.http_calls               ->
-shared.telemetry                ->
+shared.scrubbing                ->
+shared.telemetry                -> shared.scrubbing
 shared.model_settings           -> pydantic pydantic_settings shared.errors
 shared.settings                 -> pydantic shared.model_settings
 shared.callbacks                -> shared.errors shared.settings
@@ -42,15 +43,18 @@ shared.answers                  -> shared.documents shared.errors shared.job_sta
 
 shared.ids                      -> numpy
 shared.compiled                 -> numba numpy llvmlite
+shared.plain_files              ->
+shared.arrays                   -> numpy
 shared.interactions             -> numpy shared.ids shared.media
 shared.catalogue                -> numpy shared.ids shared.media
 shared.ranked_list              -> numpy shared.ids shared.media
-shared.model                    -> numpy scipy pydantic shared.catalogue shared.errors shared.ids
-shared.storage                  -> fsspec shared.errors
+shared.model                    -> numpy scipy pydantic shared.arrays shared.catalogue shared.errors shared.ids
+                                   shared.plain_files
+shared.storage                  -> fsspec shared.errors shared.plain_files
 shared.file_lock                -> shared.errors
 shared.model_copies             -> shared.errors shared.file_lock shared.model shared.storage
 shared.model_store              -> orjson pydantic shared.errors shared.file_lock shared.model shared.model_copies
-                                   shared.storage
+                                   shared.parsing shared.storage
 shared.strengths                -> numpy shared.ids shared.interactions shared.media shared.model_settings
 shared.retrieval                => __future__ typing numpy shared.compiled shared.ids
 shared.snapshot                 -> numpy shared.catalogue shared.ids shared.model shared.retrieval
@@ -205,7 +209,7 @@ worker.pulse                    -> celery
 worker.pool                     -> celery kombu
 worker.training.estimators.*    -> numpy scipy threadpoolctl shared.compiled shared.errors shared.ids shared.strengths
                                    worker.training.estimators.* worker.training.interactions
-worker.training.blocks.material -> numpy scipy pydantic shared.model worker.training.estimators.*
+worker.training.blocks.material -> numpy scipy pydantic shared.arrays shared.model worker.training.estimators.*
 worker.training.blocks.*        -> scipy pydantic shared.* worker.training.blocks.* worker.training.estimators.*
 worker.training.*               -> numpy scipy pyarrow shared.* worker.training.*
 """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -192,6 +194,12 @@ LISTS_AND_KEYS_REFUSED = {
     "a-secret-with-a-space": ("CALLBACK_SECRET", SIGNING_KEY + " "),
     "nothing-behind-the-mark": ("CALLBACK_SECRET", "whsec_===="),
     "an-empty-second-secret": ("CALLBACK_SECRET", SIGNING_KEY + ","),
+    "a-slash-in-a-password": ("REDIS_URL", "redis://:hunter2/@redis:6379/0"),
+    "an-at-sign-in-a-password": ("USER_DB_URL", "postgresql://u:a@hunter2@postgres/user_db"),
+    "a-hash-in-a-password": ("BROKER_URL", "amqp://u:hunter2#@rabbitmq//"),
+    "a-bracket-in-a-password": ("REDIS_URL", "redis://:[hunter2@redis:6379/0"),
+    "a-port-that-is-no-number": ("JOBS_DB_URL", "postgresql://u:a@postgres:hunter2/jobs_db"),
+    "the-second-broker": ("BROKER_URL", "amqp://u:a@one//;amqp://u:hunter2/@two//"),
     "23-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(23)).decode()),
     "65-bytes": ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(65)).decode()),
 }
@@ -206,6 +214,120 @@ def test_a_wrong_list_or_key_is_named_and_its_value_is_not(
     with pytest.raises(ConfigurationError, match=rf"\b{name}: ") as refusal:
         Settings.from_environment()
     assert value not in str(refusal.value)
+
+
+@pytest.fixture
+def folder(environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The one that SECRETS_DIR names."""
+    environment.setenv("SECRETS_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "redis_url"])
+@pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
+def test_a_file_has_what_the_environment_has_not(
+    environment: pytest.MonkeyPatch, folder: Path, name: str, value: str | None
+) -> None:
+    environment.delenv("REDIS_URL")
+    if value is not None:
+        environment.setenv("REDIS_URL", value)
+    (folder / name).write_text("redis://:hunter2@redis/0\n")
+    read = Settings.from_environment()
+    assert read.redis_url.get_secret_value() == "redis://:hunter2@redis/0"
+    assert "redis://:hunter2@redis/0" in read.secrets()
+
+
+def test_the_environment_goes_before_a_file(environment: pytest.MonkeyPatch, folder: Path) -> None:
+    environment.setenv("REDIS_URL", "redis://one/0")
+    (folder / "REDIS_URL").write_text("redis://another/0")
+    assert Settings.from_environment().redis_url.get_secret_value() == "redis://one/0"
+
+
+def test_a_secret_mounted_as_kubernetes_does_is_read(environment: pytest.MonkeyPatch, folder: Path) -> None:
+    """A link to a link: so all files change in one step."""
+    environment.delenv("REDIS_URL")
+    (folder / "..2026").mkdir()
+    (folder / "..2026" / "REDIS_URL").write_text("redis://one/0")
+    (folder / "..data").symlink_to("..2026")
+    (folder / "REDIS_URL").symlink_to("..data/REDIS_URL")
+    assert Settings.from_environment().redis_url.get_secret_value() == "redis://one/0"
+
+
+def no_folder(folder: Path) -> None:
+    folder.rmdir()
+
+
+def a_file_for_the_folder(folder: Path) -> None:
+    folder.rmdir()
+    folder.write_text("hunter2")
+
+
+def a_folder_for_a_file(folder: Path) -> None:
+    (folder / "REDIS_URL").mkdir()
+
+
+def a_link_out_of_the_folder(folder: Path) -> None:
+    outside = folder.parent / f"{folder.name}-outside"
+    outside.write_text("hunter2")
+    (folder / "REDIS_URL").symlink_to(outside)
+
+
+def a_file_that_is_no_text(folder: Path) -> None:
+    (folder / "REDIS_URL").write_bytes(b"hunter2\xff")
+
+
+def a_file_with_nonsense(folder: Path) -> None:
+    (folder / "CALLBACK_SECRET").write_text("hunter2")
+
+
+def an_empty_file(folder: Path) -> None:
+    (folder / "REDIS_URL").touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "reason"),
+    [
+        (no_folder, "SECRETS_DIR", "is no folder"),
+        (a_file_for_the_folder, "SECRETS_DIR", "is no folder"),
+        (a_folder_for_a_file, "SECRETS_DIR", "REDIS_URL.* found a directory instead"),
+        (a_link_out_of_the_folder, "SECRETS_DIR", "REDIS_URL.* resolves outside"),
+        (a_file_that_is_no_text, "SECRETS_DIR", "is no text in UTF-8: .*redis_url"),
+        (a_file_with_nonsense, "CALLBACK_SECRET", "not whsec_"),
+        (an_empty_file, "REDIS_URL", "Field required"),
+    ],
+)
+def test_secrets_that_cannot_be_read_are_told_and_not_shown(
+    environment: pytest.MonkeyPatch, folder: Path, spoil: Callable[[Path], None], name: str, reason: str
+) -> None:
+    environment.delenv("REDIS_URL")
+    if name == "CALLBACK_SECRET":
+        environment.setenv("REDIS_URL", "redis://one/0")
+    spoil(folder)
+    with pytest.raises(ConfigurationError, match=rf"\b{name}: .*{reason}") as refusal:
+        Settings.from_environment()
+    assert "hunter2" not in str(refusal.value)
+    assert refusal.value.__context__ is None or refusal.value.__suppress_context__
+
+
+@pytest.fixture
+def somebody_else() -> Iterator[None]:
+    """Tests of root, who may read anything, are somebody else's meanwhile."""
+    ours = os.geteuid()
+    if ours == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(ours)
+
+
+def test_a_file_that_may_not_be_read_is_named(environment: pytest.MonkeyPatch, somebody_else: None) -> None:
+    environment.delenv("REDIS_URL")
+    with TemporaryDirectory() as folder:
+        environment.setenv("SECRETS_DIR", folder)
+        file = Path(folder, "REDIS_URL")
+        file.write_text("hunter2")
+        file.chmod(0)
+        with pytest.raises(ConfigurationError, match=f"^SECRETS_DIR: {file} cannot be read: Permission denied$"):
+            Settings.from_environment()
 
 
 def test_hosts_to_call_back_need_a_secret(environment: pytest.MonkeyPatch) -> None:
@@ -224,6 +346,11 @@ def test_hosts_to_call_back_need_a_secret(environment: pytest.MonkeyPatch) -> No
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(24)).decode()),
         ("CALLBACK_SECRET", "whsec_" + b64encode(bytes(64)).decode()),
         ("CALLBACK_SECRET", SIGNING_KEY + "," + SIGNING_KEY),
+        ("USER_DB_URL", "postgresql://u:%2F%40%23@one:5432,[fd00::2]:5433/user_db?sslmode=require"),
+        ("USER_DB_URL", "postgresql://%2Frun%2Fpostgresql/user_db"),
+        ("USER_DB_URL", "host=/run/postgresql user=u password='a/b@c' dbname=user_db"),
+        ("REDIS_URL", "unix://u:a@/run/redis.sock?db=1"),
+        ("BROKER_URL", "amqp://u:a~!$&'()*+,;=b:c@one:5672/%2f;amqp://u:a@two:5672//"),
     ],
 )
 def test_a_right_list_or_key_is_taken(environment: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -15,6 +15,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from shared.errors import StorageUnavailable
+from shared.model_copies import make_closed
 from shared.repositories.engagement import EngagementRepository
 from worker.training.coded_rows import CodedRows, Parts
 from worker.training.reading import read_interactions
@@ -69,11 +71,12 @@ class KeptRows:
 
     def _kept(self) -> CodedRows | None:
         try:
+            make_closed(self._file.parent)  # who watched what is nobody else's affair; nor does another say it
             with np.load(self._file, allow_pickle=False) as columns:
                 return CodedRows(**{name: columns[name].astype(form, copy=False) for name, form in _FORM.items()})
         except FileNotFoundError:
             return None
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        except (OSError, StorageUnavailable, EOFError, ValueError, KeyError, BadZipFile) as error:
             _log.warning("%s is not used: %s", self._file, error)
             return None
 
@@ -81,11 +84,11 @@ class KeptRows:
         """A disk that is full costs the next refresh its speed, and this training nothing."""
         beside = self._file.with_name(f".{self._file.name}-{uuid4().hex}")
         try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # who watched what is nobody else's affair
+            make_closed(self._file.parent)
             with beside.open("wb") as file:
                 np.savez(file, **{field.name: getattr(rows, field.name) for field in fields(rows)})
             beside.replace(self._file)
-        except OSError as error:
+        except (OSError, StorageUnavailable) as error:
             _log.warning("what was read cannot be kept for the next refresh: %s", error)
         finally:
             with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Final, Self
@@ -31,6 +32,7 @@ _PREFIX: Final = "blocks-"
 _MANIFEST: Final = "manifest.json"
 _ROWS: Final = "rows-"
 _FETCHING: Final = ".fetching-"
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _PATIENCE_SECONDS: Final = 60.0  # for another process to copy what this one wants, too; a task may take 90
 
 _log = logging.getLogger(__name__)
@@ -64,13 +66,14 @@ class Workbench:
     def made(self, training: UUID) -> set[int]:
         """The blocks whose rows are there."""
         start = _file(training, _ROWS)
-        return {int(name.removeprefix(start)) for name in self._storage.names() if name.startswith(start)}
+        numbers = (name.removeprefix(start) for name in self._storage.names() if name.startswith(start))
+        return {int(number) for number in numbers if _NUMBER.fullmatch(number)}
 
     def rows(self, training: UUID, block: int, material: Material) -> sparse.csr_array | None:
         """A block's rows, (k, n); None when there are none, or they are damaged, and then they are gone."""
         name = _file(training, f"{_ROWS}{block}")
         try:
-            return unpacked(self._storage.read(name), len(material.rows))
+            return unpacked(self._storage.read(name), (material.height(block), len(material.rows)))
         except FileNotFoundError:
             return None
         except ValueError as error:
