@@ -17,7 +17,14 @@ from shared.errors import ConfigurationError
 from shared.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
-COMPOSE_ONLY = {"POSTGRES_PASSWORD", "SERVICE_PASSWORD", "REDIS_PASSWORD", "GATEWAY_PUBLISH"}
+COMPOSE_ONLY = {
+    "POSTGRES_PASSWORD",
+    "REDIS_PASSWORD",
+    "GATEWAY_PASSWORD",
+    "WORKER_PASSWORD",
+    "TRAINER_PASSWORD",
+    "GATEWAY_PUBLISH",
+}
 
 FIELDS = {name.upper(): field for name, field in Settings.model_fields.items()}
 REQUIRED = sorted(name for name, field in FIELDS.items() if field.is_required())
@@ -116,8 +123,8 @@ def test_the_example_states_a_settings_unit(name: str) -> None:
 def test_the_example_is_a_whole_environment(environment: pytest.MonkeyPatch) -> None:
     settings = Settings.from_environment()
     passwords = {name: value or "" for name, value in dotenv_values(EXAMPLE).items() if name.endswith("_PASSWORD")}
-    assert passwords["SERVICE_PASSWORD"] in settings.jobs_db_url.get_secret_value()
-    assert passwords["REDIS_PASSWORD"] in settings.broker_url.get_secret_value()
+    assert passwords["GATEWAY_PASSWORD"] in settings.jobs_db_url.get_secret_value()
+    assert passwords["GATEWAY_PASSWORD"] in settings.broker_url.get_secret_value()
     assert settings.redis_url != settings.broker_url
 
 
