@@ -3,12 +3,14 @@
 import contextlib
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg2
 from psycopg2 import sql
 
-from demo import cluster
+from demo import acl, cluster, private
 from demo.binaries import postgres_programs, valkey_program
 from demo.errors import ServerError
 from demo.process import Process
@@ -80,14 +82,23 @@ class Valkey(Server):
 
     name = "Valkey"
 
-    def __init__(self, directory: Path, port: int | None = None, appendonly: bool = True) -> None:
-        """See `Server`. Without `appendonly` nothing is kept across restarts."""
+    def __init__(
+        self,
+        directory: Path,
+        port: int | None = None,
+        appendonly: bool = True,
+        passwords: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `Server`. Without `appendonly` nothing is kept across restarts. passwords: of the users of
+        docs/messages/service.acl; without, whoever comes may do anything."""
         super().__init__(directory, port)
         self._appendonly = appendonly
+        self._passwords = passwords or {}
 
-    def url(self, db: int = 0) -> str:
-        """The address of database number `db`, as redis-py and Celery take it."""
-        return f"redis://127.0.0.1:{self.port}/{db}"
+    def url(self, db: int = 0, *, user: str | None = None) -> str:
+        """The address of database number `db`, as redis-py and Celery take it, with a user's name and password."""
+        login = f"{user}:{quote(self._passwords[user], safe='')}@" if user else ""
+        return f"redis://{login}127.0.0.1:{self.port}/{db}"
 
     def _launch(self, lock: int) -> Process:
         options = {
@@ -99,14 +110,23 @@ class Valkey(Server):
             "--daemonize": "no",
             "--maxmemory-policy": "noeviction",  # it is a broker: it must refuse rather than forget
         }
+        if self._passwords:
+            file = self.directory / "users.acl"
+            private.write(file, acl.users(self._passwords))
+            options["--aclfile"] = str(file)
         command: list[str | Path] = [valkey_program(), *(part for option in options.items() for part in option)]
         return Process(command, log=self.log, stop_signal=signal.SIGTERM, keep_open=[lock])
 
     def _answers(self) -> bool:
+        password = self._passwords.get("worker", "").encode()
+        login = b"*3\r\n$4\r\nAUTH\r\n$6\r\nworker\r\n$%d\r\n%s\r\n" % (len(password), password) if password else b""
         with (
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection,
+            connection.makefile("rb") as answers,
         ):
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")  # while reading its file it says -LOADING
+            connection.sendall(login + b"PING\r\n")
+            if login:
+                answers.readline()
+            return answers.readline().startswith(b"+PONG")  # while reading its file it says -LOADING
         return False

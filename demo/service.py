@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg2
 
+from demo import acl, private, roles
 from demo.client import Client
 from demo.console import step
 from demo.databases import create_schemas, is_loaded, load_sample
@@ -23,36 +24,44 @@ _DEFAULT_PORT = 8000
 
 
 def start(supervisor: Supervisor, *, port: int, movielens: Path | None) -> tuple[Client, dict[str, str]]:
-    """Start everything on `port`; return a client for the ready gateway, and the databases' DSNs.
+    """Start everything on `port`; return a client for the ready gateway, and the databases' DSNs for their owner.
 
     Raises DemoError saying which part failed and why.
     """
     directory = supervisor.directory
-    postgres, valkey = Postgres(directory / "postgres"), Valkey(directory / "valkey")
+    passwords = _passwords(directory / "passwords")
+    postgres, valkey = Postgres(directory / "postgres"), Valkey(directory / "valkey", passwords=passwords)
     with step("Starting PostgreSQL"):
         supervisor.serve(postgres)
     with step("Starting Valkey"):
         supervisor.serve(valkey)
     try:
         dsns = _fill(postgres, directory, movielens)
+        roles.grant(postgres, passwords)
     except psycopg2.Error as error:
         raise DemoError(f"The databases could not be filled: {error}") from error
 
-    environment = {f"{name.upper()}_URL": dsn for name, dsn in dsns.items()} | {
-        "REDIS_URL": valkey.url(0),
-        "BROKER_URL": valkey.url(1),
-        "MODEL_STORE": str(directory / "model"),
-        "MODEL_CACHE": str(directory / "model-cache"),
-        "TRAINING_BUDGET_SECONDS": str(_SEARCH),
-    }
+    def environment(part: str) -> dict[str, str]:
+        """What a part of the service is told: it logs in as itself, with the rights that it needs."""
+        databases = roles.addresses(postgres, part, passwords[part])
+        user = "gateway" if part == "gateway" else "worker"  # the trainer puts on the queue what workers take off it
+        return {f"{name.upper()}_URL": address for name, address in databases.items()} | {
+            "REDIS_URL": valkey.url(0, user=user),
+            "BROKER_URL": valkey.url(1, user=user),
+            "MODEL_STORE": str(directory / "model"),
+            "MODEL_CACHE": str(directory / "model-cache"),
+            "TRAINING_BUDGET_SECONDS": str(_SEARCH),
+        }
+
     if not (directory / "model" / "CURRENT").exists():
         with step("Searching for the best model and training it"):
-            supervisor.finish("training", "worker", "train", environment=environment, seconds=_TRAINING)
+            supervisor.finish("training", "worker", "train", environment=environment("trainer"), seconds=_TRAINING)
     client = Client(f"http://127.0.0.1:{port}")
     with step("Starting the worker and the gateway"):
-        supervisor.run("worker", "worker", "run", "--concurrency", "2", environment=environment)
+        supervisor.run("worker", "worker", "run", "--concurrency", "2", environment=environment("worker"))
         gateway = ["-c", "gateway/gunicorn.conf.py", "-b", f"127.0.0.1:{port}", "gateway.app:create_app()"]
-        supervisor.run("gateway", "gunicorn", *gateway, environment=environment)
+        # Nobody but this machine's own programs reaches it, so that requests can be tried by hand.
+        supervisor.run("gateway", "gunicorn", *gateway, environment=environment("gateway") | {"AUTH": "none"})
         _wait_until_ready(client, supervisor)
     return client, dsns
 
@@ -81,6 +90,14 @@ def known_users(dsns: dict[str, str]) -> tuple[list[UUID], frozenset[str]]:
     titles = "SELECT media_id FROM interaction WHERE user_id = %(user_id)s"
     seen = _rows(dsns["engagement_db"], titles, {"user_id": str(users[0])})
     return users, frozenset(row[0] for row in seen)
+
+
+def _passwords(folder: Path) -> dict[str, str]:
+    """Of each role and user, now or since an earlier start."""
+    try:
+        return {name: private.password(folder / name) for name in sorted({*roles.ROLES, *acl.USERS})}
+    except OSError as error:
+        raise DemoError(f"No passwords can be kept in {folder}: {error.strerror}") from error
 
 
 def _fill(postgres: Postgres, directory: Path, movielens: Path | None) -> dict[str, str]:

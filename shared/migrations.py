@@ -23,6 +23,7 @@ def steps() -> dict[int, str]:
 def migrate(database: Database) -> int:
     """Run the steps that are missing, each once, in order, all in one transaction; return the version reached.
 
+    A role that may not make tables finds them made, or the database is unavailable until one that may has been here.
     Raises DatabaseUnavailable; ConfigurationError when the database is newer than this code.
     """
     scripts = steps()
@@ -31,7 +32,9 @@ def migrate(database: Database) -> int:
     with database.transaction() as session:
         session.run(f"SET LOCAL statement_timeout = {round(bound * 1000)}", seconds=bound)
         session.run("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": _LOCK}, seconds=bound)
-        session.run("CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY)", seconds=bound)
+        [(there,)] = session.run("SELECT to_regclass('schema_version') IS NOT NULL", seconds=bound)
+        if not there:
+            session.run("CREATE TABLE schema_version (version int PRIMARY KEY)", seconds=bound)
         [(version,)] = session.run("SELECT coalesce(max(version), 0) FROM schema_version", seconds=bound)
         if version > newest:
             raise ConfigurationError(

@@ -1,24 +1,33 @@
 #!/bin/sh
 # Run by the postgres image on its first start, with an empty volume: the four databases, the tables of the three that
-# other services own, and the role this service works with. It reads everything and writes only jobs_db, whose tables it
-# makes itself.
+# other services own, and the roles this service works with, whose rights are those of shared/schema/rights. Run it
+# again, on a volume of an earlier release or after a change of passwords, and they are as here:
+#     docker compose exec postgres sh /docker-entrypoint-initdb.d/databases.sh
 set -e
+
+SCHEMA=${SCHEMA:-/schema}
 
 run() {
     psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$@"
 }
 
-# \getenv: the password then shows in no list of processes.
+# \getenv: the passwords then show in no list of processes.
+run postgres --file="$SCHEMA/rights/roles.sql"
 run postgres <<'SQL'
-\getenv password SERVICE_PASSWORD
-CREATE ROLE ml_service LOGIN PASSWORD :'password';
-GRANT pg_read_all_data TO ml_service;
-CREATE DATABASE user_db;
-CREATE DATABASE catalog_db;
-CREATE DATABASE engagement_db;
-CREATE DATABASE jobs_db OWNER ml_service;
+\getenv gateway GATEWAY_PASSWORD
+\getenv worker WORKER_PASSWORD
+\getenv trainer TRAINER_PASSWORD
+ALTER ROLE ml_gateway PASSWORD :'gateway';
+ALTER ROLE ml_worker PASSWORD :'worker';
+ALTER ROLE ml_trainer PASSWORD :'trainer';
 SQL
 
-for name in user_db catalog_db engagement_db; do
-    run "$name" --file="/schema/$name.sql"
+for name in user_db catalog_db engagement_db jobs_db; do
+    there=$(run postgres --tuples-only --command="SELECT 1 FROM pg_database WHERE datname = '$name'")
+    [ "$there" ] || run postgres --command="CREATE DATABASE $name"
+    [ "$name" = jobs_db ] || run "$name" --file="$SCHEMA/$name.sql" # the service makes those of jobs_db itself
+    run "$name" --file="$SCHEMA/rights/$name.sql"
+done
+for name in user_db catalog_db engagement_db jobs_db postgres template1; do
+    run "$name" --file="$SCHEMA/rights/closed.sql"
 done

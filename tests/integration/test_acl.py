@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from demo.process import PROJECT, Process
 from demo.server import free_port
 from demo.servers import Valkey
 from shared.contracts import BATCH_TASK, DEAD_SUFFIX, QUEUE, REPLY_PREFIX, WORK_QUEUE
+from tests.acl import allowed, set_user, snapshot, users, without_one
 from tests.platform import wait_for
 
 FILE = PROJECT / "docs" / "messages" / "publisher.acl"
@@ -30,17 +30,7 @@ AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}  # what is
 NOTHING = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
-def users() -> dict[str, list[str]]:
-    """Each user's rules, without its password."""
-    found = {}
-    for line in FILE.read_text(encoding="utf-8").splitlines():
-        user, name, *rules = re.findall(r"\([^)]*\)|\S+", line)
-        assert user == "user"
-        found[name] = [rule for rule in rules if not rule.startswith(">")]
-    return found
-
-
-USERS = users()
+USERS = users(FILE)
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +51,12 @@ def broker(server: Valkey) -> Iterator[redis.Redis]:
         admin.zadd("unacked_index", {"tag": 1})
         admin.sadd(f"_kombu.binding.{QUEUE}", "a binding")
         for name, rules in USERS.items():
-            set_user(admin, name, rules)
+            set_user(admin, name, PASSWORD, rules)
         yield admin
-
-
-def set_user(admin: redis.Redis, name: str, rules: list[str]) -> None:
-    admin.execute_command("ACL", "SETUSER", name, "reset", f">{PASSWORD}", *rules)
 
 
 def as_user(server: Valkey, name: str) -> str:
     return server.url(1).replace("redis://", f"redis://{name}:{URL_PASSWORD}@")
-
-
-def snapshot(admin: redis.Redis) -> dict[bytes, bytes]:
-    return {key: admin.dump(key) for key in admin.scan_iter()}
 
 
 ANY_KEY = (QUEUE, WORK_QUEUE, DEAD, REPLY, "unacked", "rec:anything")
@@ -110,15 +92,8 @@ FORBIDDEN = [
 def test_what_a_publisher_has_no_business_with_is_forbidden(server: Valkey, broker: redis.Redis) -> None:
     assert len(set(FORBIDDEN)) == len(FORBIDDEN) > 100
     before = snapshot(broker)
-    allowed = []
     with redis.Redis.from_url(as_user(server, "publisher"), socket_timeout=5) as publisher:
-        for command in FORBIDDEN:
-            try:
-                publisher.execute_command(*command.split())
-                allowed.append(command)
-            except redis.exceptions.NoPermissionError:
-                pass
-    assert allowed == []
+        assert allowed(publisher, FORBIDDEN) == []
     assert snapshot(broker) == before
 
 
@@ -157,18 +132,9 @@ def test_celery_may_publish_but_not_declare_the_queue(server: Valkey, broker: re
         with_celery(as_user(server, "publisher"))
 
 
-def without_one(rules: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each command and key pattern that is granted, and the rules without it."""
-    for place, rule in enumerate(rules):
-        for word in rule.strip("()").split():
-            if word.startswith(("+", "~", "%")):
-                fewer = " ".join(other for other in rule.strip("()").split() if other != word)
-                yield word, [*rules[:place], *([f"({fewer})"] if rule.startswith("(") else []), *rules[place + 1 :]]
-
-
 @pytest.mark.parametrize("rules", [pytest.param(rules, id=word) for word, rules in without_one(USERS["publisher"])])
 def test_nothing_that_is_granted_could_be_left_out(server: Valkey, broker: redis.Redis, rules: list[str]) -> None:
-    set_user(broker, "publisher", rules)
+    set_user(broker, "publisher", PASSWORD, rules)
     with pytest.raises(Exception, match=r"(?i)permission"):
         journey(as_user(server, "publisher"))
 

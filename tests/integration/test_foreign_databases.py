@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
 
+from demo import roles
 from demo.process import PROJECT
 from demo.servers import Postgres
 from tests.guides import Guide
-from tests.platform import Platform
+from tests.platform import Platform, wait_for
 
 GUIDE = Guide("INTEGRATION.md")
 
@@ -22,24 +24,30 @@ def sql(comment: str) -> str:
 
 
 def execute(dsn: str, text: str) -> None:
-    """Run statements one by one: CREATE DATABASE wants to be alone."""
     with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        for statement in filter(str.strip, re.split(r";[^\n]*\n", text)):
-            cursor.execute(statement)
+        cursor.execute(text)
 
 
 @pytest.fixture(scope="module")
-def reader(postgres: Postgres) -> str:
-    """The role of the guide, with its own database beside those of other tests; its password."""
-    password = "chosen"
-    text = sql("any").replace("choose one", password).replace("jobs_db", "guide_jobs_db")
-    execute(postgres.dsn(), text)
-    return password
+def passwords(postgres: Postgres) -> dict[str, str]:
+    """Of the guide's roles, which have a database of their own beside those of other tests."""
+    chosen = {role: f"chosen for {role}" for role in roles.ROLES.values()}
+    execute(postgres.dsn(), sql("roles"))
+    for role, password in chosen.items():
+        execute(postgres.dsn(), f"ALTER ROLE {role} PASSWORD '{password}'")
+    postgres.create_database("guide_jobs_db")
+    execute(postgres.dsn("guide_jobs_db"), sql("jobs_db").replace("DATABASE jobs_db", "DATABASE guide_jobs_db"))
+    return chosen
 
 
-def as_reader(dsn: str, password: str) -> str:
-    return re.sub(r"//[^@]*@", f"//ml_service:{password}@", dsn)
+def as_role(dsn: str, role: str, passwords: dict[str, str]) -> str:
+    return re.sub(r"//[^@]*@", f"//{role}:{quote(passwords[role])}@", dsn)
+
+
+@pytest.mark.parametrize("name", ["roles", "user_db", "catalog_db", "engagement_db", "jobs_db", "closed"])
+def test_the_rights_of_the_guide_are_those_of_demo_and_compose(name: str) -> None:
+    assert sql(name) == (roles.RIGHTS / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def test_the_index_advised_is_the_one_of_the_schema() -> None:
@@ -47,29 +55,35 @@ def test_the_index_advised_is_the_one_of_the_schema() -> None:
     assert sql("engagement_db index") in schema
 
 
-def test_the_rights_of_the_guide_are_enough_and_no_more(platform: Platform, postgres: Postgres, reader: str) -> None:
+def test_the_rights_of_the_guide_are_enough_and_no_more(
+    platform: Platform, postgres: Postgres, passwords: dict[str, str]
+) -> None:
     for name in ("user_db", "catalog_db", "engagement_db"):
         execute(platform.urls[name], sql(name))
-    addresses = {f"{name}_url": as_reader(url, reader) for name, url in platform.urls.items()}
-    addresses["jobs_db_url"] = as_reader(postgres.dsn("guide_jobs_db"), reader)
+    urls = platform.urls | {"jobs_db": postgres.dsn("guide_jobs_db")}
+
+    def addresses(role: str) -> dict[str, str]:
+        return {f"{name}_url": as_role(url, role, passwords) for name, url in urls.items()}
+
     heat, ronin = platform.title("Heat", "Crime"), platform.title("Ronin", "Crime")
     user = platform.user("Crime")
     platform.like([uuid4(), uuid4()], heat, ronin)
     platform.like(user, heat)
-    platform.train(**addresses)
-    gateway = platform.gateway(**addresses)
+    platform.train(**addresses("ml_trainer"))
+    gateway = platform.gateway(**addresses("ml_gateway"))
     page = gateway.page(user)
     assert (page["strategy"], page["degraded"], page["count"]) == ("hybrid", False, 1)
-    body = {"user_ids": [str(user)]}
-    answer = gateway.client.post("/api/recommendations/batch", json=body, headers={"Prefer": "respond-async"})
-    assert answer.status_code == 202
+    batch = {"json": {"user_ids": [str(user)]}, "headers": {"Prefer": "respond-async"}}
+    assert gateway.client.post("/api/recommendations/batch", **batch).status_code == 503  # nobody has made the tables
+    platform.parts(**addresses("ml_worker"))
+    wait_for(lambda: gateway.client.post("/api/recommendations/batch", **batch).status_code == 202, seconds=10)
     for name, statement in (
         ("user_db", "DELETE FROM tb_user_genre"),
         ("catalog_db", "UPDATE medias SET title = ''"),
         ("engagement_db", "DELETE FROM interaction"),
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            execute(addresses[f"{name}_url"], statement + ";\n")
+            execute(addresses("ml_gateway")[f"{name}_url"], f"SET transaction_read_only = off; {statement}")
 
 
 THEIRS = {
@@ -96,14 +110,17 @@ THEIRS = {
 }
 
 
-def test_the_views_of_the_guide_make_other_tables_readable(platform: Platform, postgres: Postgres, reader: str) -> None:
+def test_the_views_of_the_guide_make_other_tables_readable(
+    platform: Platform, postgres: Postgres, passwords: dict[str, str]
+) -> None:
     addresses = {}
     for name, tables in THEIRS.items():
         postgres.create_database(f"guide_{name}")
         dsn = postgres.dsn(f"guide_{name}")
         views = sql(f"views {name}").replace(f"IN DATABASE {name}", f"IN DATABASE guide_{name}")
-        execute(dsn, tables + sql("views all") + views + "ANALYZE;\nVACUUM;\n")
-        addresses[f"{name}_url"] = as_reader(dsn, reader)
+        for text in (tables, sql("views all"), views, "ANALYZE", "VACUUM"):
+            execute(dsn, text)
+        addresses[f"{name}_url"] = as_role(dsn, "ml_worker", passwords)
     execute(postgres.dsn("guide_user_db"), "INSERT INTO profile_genre VALUES (42, 'Drama'), (42, NULL);\n")
 
     def user(number: int) -> UUID:

@@ -15,11 +15,20 @@ from importlib import metadata
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import redis
+from dotenv import dotenv_values
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
+from demo.binaries import valkey_program
+from demo.databases import DATABASES
+from demo.process import Process
+from demo.server import free_port
 from shared import __version__
 from tests.containers import DOCKERFILES, PROJECT, compose
 
@@ -109,6 +118,12 @@ def configuration() -> dict[str, Any]:
 
 
 SERVICES: dict[str, Any] = configuration()["services"]
+PASSWORDS = {
+    name: (dotenv_values(PROJECT / ".env.example")[f"{variable}_PASSWORD"] or "")
+    for name, variable in {
+        "postgres": "POSTGRES", "redis": "REDIS", "gateway": "GATEWAY", "worker": "WORKER", "trainer": "TRAINER"
+    }.items()
+}  # fmt: skip
 
 every_image = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
 every_service = pytest.mark.parametrize("service", SERVICES)
@@ -298,13 +313,80 @@ def test_our_services_wait_for_servers_that_are_ready(service: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("service", "role", "user"),
+    [("gateway", "ml_gateway", "gateway"), ("worker", "ml_worker", "worker"), ("trainer", "ml_trainer", "worker")],
+)
+def test_a_part_of_the_service_logs_in_as_itself(service: str, role: str, user: str) -> None:
+    addresses = {name: urlsplit(url) for name, url in SERVICES[service]["environment"].items() if name.endswith("_URL")}
+    assert {name: (url.username, url.password, url.path) for name, url in addresses.items()} == {
+        **{f"{name.upper()}_URL": (role, PASSWORDS[service], f"/{name}") for name in DATABASES},
+        "REDIS_URL": (user, PASSWORDS[user], "/0"),
+        "BROKER_URL": (user, PASSWORDS[user], "/1"),
+    }
+
+
 @pytest.mark.parametrize("service", OURS)
-def test_the_administrators_password_does_not_reach_our_services(service: str) -> None:
-    assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"]
-    assert not SERVICES[service]["environment"]["POSTGRES_PASSWORD"]
+def test_nobody_elses_password_reaches_a_part_of_the_service(service: str) -> None:
+    own = {PASSWORDS[service], PASSWORDS["worker"] if service == "trainer" else ""}
+    others = set(PASSWORDS.values()) - own
+    assert [password for password in others if password in json.dumps(SERVICES[service])] == []
 
 
-@pytest.mark.parametrize("password", ["POSTGRES_PASSWORD", "SERVICE_PASSWORD", "REDIS_PASSWORD"])
+@every_service
+def test_a_command_line_shows_no_password(service: str) -> None:
+    lines = json.dumps([SERVICES[service].get(part) for part in ("command", "entrypoint", "healthcheck")])
+    assert [password for password in PASSWORDS.values() if password in lines] == []
+
+
+def valkey(folder: Path, port: int, passwords: dict[str, str]) -> Process:
+    """docker/redis/start.sh as compose runs it, where the image's entry point is this."""
+    (folder / "docker-entrypoint.sh").write_text('#!/bin/sh\nexec "$@"\n')
+    (folder / "docker-entrypoint.sh").chmod(0o755)
+    if not (folder / "valkey-server").exists():
+        (folder / "valkey-server").symlink_to(valkey_program())
+    mounts = {"/start.sh": "docker/redis/start.sh", "/service.acl": "docs/messages/service.acl"}
+    sources = {volume["target"]: volume["source"] for volume in SERVICES["redis"]["volumes"]}
+    assert [target for target, file in mounts.items() if not sources[target].endswith(f"/{file}")] == []
+    shell, script, *options = SERVICES["redis"]["command"]
+    return Process(
+        [shutil.which(shell) or shell, PROJECT / mounts[script], *options, "--port", str(port), "--dir", str(folder)],
+        log=folder / "log",
+        environment=passwords
+        | {
+            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+            "FILE": str(folder / "users.acl"),
+            "USERS": str(PROJECT / mounts["/service.acl"]),
+        },
+    )
+
+
+def test_redis_starts_with_its_users_keeps_those_that_were_added_and_takes_new_passwords(tmp_path: Path) -> None:
+    port = free_port()
+    for secret in ("first", "second"):
+        passwords = {name: f"{secret}-{value}" for name, value in SERVICES["redis"]["environment"].items()}
+        server = valkey(tmp_path, port, passwords)
+        try:
+            login = {"port": port, "username": "administrator", "password": passwords["REDIS_PASSWORD"]}
+            with redis.Redis(**login, retry=Retry(ConstantBackoff(0.1), 50)) as admin:
+                assert set(admin.acl_users()) >= {"default", "administrator", "gateway", "worker"}
+                assert ("newsletter" in admin.acl_users()) is (secret == "second")
+                admin.acl_setuser("newsletter", enabled=True, passwords=["+choose-one"])
+                admin.acl_save()
+                assert not admin.acl_getuser("default")["enabled"]
+            for name in ("gateway", "worker"):
+                with redis.Redis(port=port, username=name, password=passwords[f"{name.upper()}_PASSWORD"]) as client:
+                    assert client.ping()
+        finally:
+            server.stop()
+        kept = (tmp_path / "users.acl").read_text()
+        assert [password for password in passwords.values() if password in kept] == []
+        assert (tmp_path / "users.acl").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "password", ["POSTGRES_PASSWORD", "REDIS_PASSWORD", "GATEWAY_PASSWORD", "WORKER_PASSWORD", "TRAINER_PASSWORD"]
+)
 def test_without_a_password_nothing_starts_and_the_message_says_where_to_set_it(password: str, tmp_path: Path) -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     shortened = tmp_path / "env"

@@ -20,7 +20,8 @@ from shared.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 IMAGES = {"PYTHON_IMAGE", "POSTGRES_IMAGE", "VALKEY_IMAGE"}
-COMPOSE_ONLY = {"POSTGRES_PASSWORD", "SERVICE_PASSWORD", "REDIS_PASSWORD", "GATEWAY_PUBLISH"} | IMAGES
+PASSWORDS = {f"{owner}_PASSWORD" for owner in ("POSTGRES", "REDIS", "GATEWAY", "WORKER", "TRAINER")}
+COMPOSE_ONLY = {"GATEWAY_PUBLISH"} | IMAGES | PASSWORDS
 
 FIELDS = {name.upper(): field for name, field in Settings.model_fields.items()}
 REQUIRED = sorted(name for name, field in FIELDS.items() if field.is_required())
@@ -119,8 +120,8 @@ def test_the_example_states_a_settings_unit(name: str) -> None:
 def test_the_example_is_a_whole_environment(environment: pytest.MonkeyPatch) -> None:
     settings = Settings.from_environment()
     passwords = {name: value or "" for name, value in dotenv_values(EXAMPLE).items() if name.endswith("_PASSWORD")}
-    assert passwords["SERVICE_PASSWORD"] in settings.jobs_db_url.get_secret_value()
-    assert passwords["REDIS_PASSWORD"] in settings.broker_url.get_secret_value()
+    assert passwords["GATEWAY_PASSWORD"] in settings.jobs_db_url.get_secret_value()
+    assert passwords["GATEWAY_PASSWORD"] in settings.broker_url.get_secret_value()
     assert settings.redis_url != settings.broker_url
 
 
