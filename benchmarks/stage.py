@@ -163,6 +163,10 @@ class Stage:
             "model_cache": str(self.folder / "model-cache"),
             "training_budget_seconds": 0,
             "web_concurrency": PROCESSES,
+            "auth": "none",  # callers are not asked who they are, and not counted: what that takes has a row of its own
+            "rate_single": "",
+            "rate_batch": "",
+            "rate_jobs": "",
         }
 
     @staticmethod

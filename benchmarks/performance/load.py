@@ -47,9 +47,15 @@ class Load:
 
 
 def drive(
-    port: int, paths: Sequence[str], *, requests: int, connections: int = 1, headers: Mapping[str, str] | None = None
+    port: int,
+    paths: Sequence[str],
+    *,
+    requests: int,
+    connections: int = 1,
+    headers: Mapping[str, str] | None = None,
+    tokens: Sequence[str] | None = None,
 ) -> Load:
-    """Ask for the paths in turn, `requests` times in all.
+    """Ask for the paths in turn, `requests` times in all. tokens: who asks for each of them.
 
     Raises WrongAnswer when an answer is not 200, or does not come.
     """
@@ -59,6 +65,7 @@ def drive(
         "requests": requests,
         "connections": connections,
         "headers": dict(headers or {}),
+        "tokens": tokens,
     }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.performance.load"],
@@ -178,7 +185,12 @@ def main() -> int:
     output."""
     order = json.load(sys.stdin)
     fields = "".join(f"{name}: {value}\r\n" for name, value in order["headers"].items())
-    whole = [f"GET {path} HTTP/1.1\r\nHost: {_ADDRESS}\r\n{fields}\r\n".encode() for path in order["paths"]]
+    tokens = order["tokens"] or [None] * len(order["paths"])
+    shown = [f"Authorization: Bearer {token}\r\n" if token else "" for token in tokens]
+    whole = [
+        f"GET {path} HTTP/1.1\r\nHost: {_ADDRESS}\r\n{fields}{token}\r\n".encode()
+        for path, token in zip(order["paths"], shown, strict=True)
+    ]
     requests = islice(cycle(whole), order["requests"])
     try:
         seconds, latencies, statuses, body_bytes = _run(order["port"], requests, order["connections"])
