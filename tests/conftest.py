@@ -98,6 +98,9 @@ def on_rabbitmq(shared_on_rabbitmq: OnRabbitMQ) -> Iterator[OnRabbitMQ]:
     assert shared_on_rabbitmq.worker.process.running, shared_on_rabbitmq.worker.process.log_tail()
 
 
+GATEWAY = [sys.executable, "-m", "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"]
+
+
 @dataclass
 class Service:
     """The whole service as a user runs it: gunicorn and a Celery worker on MovieLens."""
@@ -127,16 +130,11 @@ def service(
         callback_hosts=NO_RECEIVER,
         callback_secret=SECRET,
     )
-    command = [Path(sys.executable), "-m"]
-    worker = Process([*command, "worker", "run"], log=logs / "worker.log", environment=environment)
-    gateway = Process(
-        [*command, "gunicorn", "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"],
-        log=logs / "gateway.log",
-        environment=environment,
-    )
+    worker = Process([sys.executable, "-m", "worker", "run"], log=logs / "worker.log", environment=environment)
+    gateway = Process(GATEWAY, log=logs / "gateway.log", environment=environment)
     try:
         client = Client(f"http://127.0.0.1:{port}")
-        _wait_until_ready(client, logs)
+        wait_until_ready(client, logs)
         yield Service(platform, movielens, client, f"http://127.0.0.1:{port}", worker, gateway)
     finally:
         gateway.stop()
@@ -144,7 +142,8 @@ def service(
         platform.close()
 
 
-def _wait_until_ready(client: Client, logs: Path) -> None:
+def wait_until_ready(client: Client, logs: Path) -> None:
+    """Fails, with the ends of the logs in a folder, when the service is not ready within a minute."""
     reason: object = None
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
