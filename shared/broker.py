@@ -23,6 +23,7 @@ from shared.errors import BrokerUnavailable
 from shared.job_states import ChunkRef
 from shared.publishing import Publish
 from shared.settings import Settings
+from shared.transport import refuse_unverified
 
 _SOCKET_SECONDS: Final = 5.0  # a connection that says nothing for longer is dropped
 _HEARTBEAT_SECONDS: Final = 10  # RabbitMQ: two without a word, and a connection is dropped
@@ -46,8 +47,10 @@ BrokerUnavailable."""
 
 
 def celery_app(settings: Settings, name: str) -> Celery:
-    """A Celery application with this service's configuration; it connects when first used."""
+    """A Celery application with this service's configuration; it connects when first used. Raises ConfigurationError
+    for an address over which the broker is not verified, though by TLS."""
     url = settings.broker_url.get_secret_value()
+    refuse_unverified("BROKER_URL", url)
     rabbitmq = url.startswith(("amqp", "pyamqp"))
     app = Celery(name, broker=url, set_as_current=False)
     app.conf.update(
@@ -68,7 +71,8 @@ def celery_app(settings: Settings, name: str) -> Celery:
     if url.startswith("amqps:"):
         app.conf.broker_use_ssl = {"server_hostname": None}  # the certificate must be the address's; else any would do
     if url.startswith("rediss:"):
-        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # unless the address says otherwise
+        # Without this kombu verifies nothing. What the address says of TLS takes its place, and redis-py verifies then.
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return app
 
 

@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from shared.availability import Availability
 from shared.errors import CacheUnavailable
+from shared.transport import refuse_unverified
 
 _exchange: Final = threading.local()  # .ends: when the running thread's exchange must be over, by the monotonic clock
 
@@ -23,7 +24,9 @@ class RedisStore:
     """A bounded client: no exchange longer than its time, none at all while Redis is known to be down."""
 
     def __init__(self, url: str, *, timeout_seconds: float, pause_seconds: float, connections: int) -> None:
-        """timeout_seconds: for an exchange; and once more when a connection has to be made for it."""
+        """timeout_seconds: for an exchange; and once more when a connection has to be made for it. Raises
+        ConfigurationError for an address over which the server is not verified, though by TLS."""
+        refuse_unverified("REDIS_URL", url)
         self._timeout = timeout_seconds
         self._client = redis.Redis.from_url(
             url,
