@@ -26,7 +26,7 @@ from shared.settings import Settings
 from tests.faults.sample import small_sample
 from tests.platform import Platform, wait_for
 from tests.pools import BOUNDS
-from tests.processes import GatewayProcess, WorkerProcess
+from tests.processes import WorkerProcess
 from tests.security.conftest import Told
 from tests.tls_servers import TlsPostgres, TlsRedis, keep, postgres_programs, redis_program
 
@@ -83,7 +83,7 @@ def redis_address(server: Valkey, *, scheme: str = "rediss", host: str = HOST, d
 
 
 def as_cache(address: str) -> None:
-    store = RedisStore(address, timeout_seconds=2, pause_seconds=0.1, connections=2)
+    store = RedisStore(address, timeout_seconds=1, pause_seconds=0.1, connections=2)
     try:
         store.set_many({b"list:2:x": b"x" * 100_000}, seconds=10)
         assert store.get_many([b"list:2:x"]) == [b"x" * 100_000]
@@ -92,7 +92,7 @@ def as_cache(address: str) -> None:
 
 
 def as_broker(address: str) -> None:
-    app = broker.celery_app(Settings.model_construct(broker_url=SecretStr(address)), "tests")
+    app = broker.celery_app(Settings.model_construct(broker_url=SecretStr(address), publish_seconds=1.0), "tests")
     broker.ping(app)
     broker.reply_sender(app)("recommendations.reply.tls", b"{}", 60)
 
@@ -238,25 +238,20 @@ def test_the_whole_service_works_over_tls_and_over_nothing_else(
     }
     platform.train(**addresses)
     users = [str(user.id) for user in sample.users[:20]]
-    with (
-        closing(platform),
-        WorkerProcess(platform, folder / "worker.log", **addresses, beat_seconds=0.5) as worker,
-        GatewayProcess(platform, folder / "gateway.log", **addresses) as gateway,
-    ):
-        path = f"/api/recommendations/{users[0]}"
-        assert gateway.client.get(path).body["strategy"] == "hybrid"
-        wait_for(lambda: gateway.client.get(path).body["cached"], SOON)
-        wanted = {"user_ids": users, "limit": 3}
-        headers = {"Prefer": "respond-async"}
-        job = gateway.client.post("/api/recommendations/batch", wanted, expect=202, headers=headers).headers["Location"]
-        wait_for(lambda: gateway.client.get(job).body["state"] == "completed", SOON)
-        assert len(list(gateway.client.lines(f"{job}/results"))) == len(users)
+    with closing(platform), WorkerProcess(platform, folder / "worker.log", **addresses, beat_seconds=0.5) as worker:
+        gateway = platform.gateway(**addresses)
+        assert gateway.page(sample.users[0].id)["strategy"] == "hybrid"
+        wait_for(lambda: gateway.page(sample.users[0].id, fresh=False)["cached"], SOON)
+        batch = {"json": {"user_ids": users, "limit": 3}, "headers": {"Prefer": "respond-async"}}
+        job = gateway.client.post("/api/recommendations/batch", **batch).headers["Location"]
+        wait_for(lambda: gateway.get(job)["state"] == "completed", SOON)
+        results = gateway.client.get(f"{job}/results", headers={"Accept": "application/x-ndjson"})
+        assert len(results.text.splitlines()) == len(users)
         plain = """SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl)
                      FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name LIKE 'ml-service%'"""
         with closing(psycopg2.connect(tls_postgres.dsn())) as connection, connection.cursor() as cursor:
             cursor.execute(plain)
-            [(encrypted, open_to_all)] = cursor.fetchall()
-        assert (encrypted > 4, open_to_all) == (True, 0)
-    for log in (worker.log(), gateway.log()):
-        assert "insecure" not in log.lower()
-        assert "sslmode" not in log
+            [(encrypted, in_the_open)] = cursor.fetchall()
+        assert (encrypted > 4, in_the_open) == (True, 0)
+    assert "insecure" not in worker.log().lower()
+    assert "sslmode" not in worker.log()
