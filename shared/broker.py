@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from celery import Celery
@@ -51,7 +52,8 @@ def celery_app(settings: Settings, name: str) -> Celery:
     for an address over which the broker is not verified, though by TLS."""
     url = settings.broker_url.get_secret_value()
     refuse_unverified("BROKER_URL", url)
-    rabbitmq = url.startswith(("amqp", "pyamqp"))
+    scheme = urlsplit(url).scheme  # in small letters, as kombu takes it
+    rabbitmq = scheme.startswith(("amqp", "pyamqp"))
     app = Celery(name, broker=url, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -68,9 +70,9 @@ def celery_app(settings: Settings, name: str) -> Celery:
         broker_transport_options=_RETRY_ONCE | (_rabbitmq_options() if rabbitmq else _redis_options(settings)),
         task_publish_retry=False,  # `within` does; kombu would publish on the channel it closed when declaring failed
     )
-    if url.startswith("amqps:"):
+    if scheme == "amqps":
         app.conf.broker_use_ssl = {"server_hostname": None}  # the certificate must be the address's; else any would do
-    if url.startswith("rediss:"):
+    if scheme == "rediss":
         # Without this kombu verifies nothing. What the address says of TLS takes its place, and redis-py verifies then.
         app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return app

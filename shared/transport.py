@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from shared.errors import ConfigurationError
 
-_VERIFIED: Final = {"ssl_cert_reqs": {"required", "cert_required"}, "ssl_check_hostname": {"true", "1", "yes"}}
+# Exactly these: of other words the libraries make each something else, and kombu of some no verification at all.
+_VERIFIED: Final = {"ssl_cert_reqs": {"required"}, "ssl_check_hostname": {"True", "true"}}
 
 
 def refuse_unverified(setting: str, address: str) -> None:
@@ -17,12 +18,12 @@ def refuse_unverified(setting: str, address: str) -> None:
     if len({one.scheme for one in addresses}) > 1:
         raise ConfigurationError(f"{setting}: all addresses must be of one kind; else the way would be open with some")
     for one in addresses:
-        options = parse_qs(one.query)
+        options = parse_qs(one.query, keep_blank_values=True)
         asked = sorted(name for name in options if name.startswith("ssl_"))
         if asked and one.scheme.startswith(("amqp", "pyamqp")):
             raise ConfigurationError(f"{setting}: {asked[0]}: not taken for RabbitMQ; see docs/OPERATIONS.md, 11")
         if asked and one.scheme != "rediss":
             raise ConfigurationError(f"{setting}: {asked[0]} asks for TLS, and {one.scheme}:// has none: say rediss://")
         for name, verified in _VERIFIED.items():
-            if not all(value.lower() in verified for value in options.get(name, [])):
+            if not all(value in verified for value in options.get(name, [])):
                 raise ConfigurationError(f"{setting}: {name} switches off what TLS is for: the server must be verified")

@@ -143,9 +143,30 @@ def test_who_cannot_be_verified_is_not_talked_to(
     elsewhere = {name: value for name, value in options.items() if name in ("scheme", "host")}
     with pytest.raises((CacheUnavailable, BrokerUnavailable), match=reason) as refusal:
         CLIENTS[client](redis_address(servers[server], **elsewhere, **paths))
-    attack(
-        f"{client}: {tried}", re.sub(r".*(Error \d+ |unavailable: )|[^:]*_FAILED\] | ?\(_ssl.*", "", str(refusal.value))
-    )
+    attack(f"{client}: {tried}", why(refusal.value))
+
+
+def why(error: Exception) -> str:
+    return re.sub(r".*(Error \d+ |unavailable: )|[^:]*_FAILED\] | ?\(_ssl.*", "", str(error))
+
+
+@pytest.mark.parametrize("scheme", ["REDISS", "Rediss"])
+def test_the_broker_is_verified_however_its_address_is_written(
+    servers: dict[str, Valkey], files: Files, attack: Told, scheme: str
+) -> None:
+    as_broker(redis_address(servers["right"], scheme=scheme, ca_certs=files.authority))
+    with pytest.raises(BrokerUnavailable, match="certificate verify failed") as refusal:
+        as_broker(redis_address(servers["right"], scheme=scheme))
+    attack(f"broker: {scheme}:// in the address", why(refusal.value))
+
+
+@every_client
+def test_a_file_that_is_not_there_or_no_certificate_is_said(
+    servers: dict[str, Valkey], files: Files, folder: Path, client: str
+) -> None:
+    for file, reason in ((folder / "missing.pem", "No such file"), (files.key, "no certificate or crl found|SSL|X509")):
+        with pytest.raises((CacheUnavailable, BrokerUnavailable), match=reason):
+            CLIENTS[client](redis_address(servers["right"], ca_certs=file))
 
 
 @pytest.fixture(scope="module")
