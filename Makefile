@@ -6,10 +6,10 @@ PIN    := $(RUN) -m uv pip compile --quiet --universal --python-version=3.11 --o
           --no-emit-index-url --custom-compile-command='make lock' $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults fuzz rabbitmq lint security audit sbom lock docs accuracy bench clean
+.PHONY: help install demo test faults fuzz rabbitmq tls-servers lint security audit sbom lock docs accuracy bench clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.compiled ## create .venv and install what everything here needs
 
@@ -41,7 +41,10 @@ fuzz: install ## thousands of requests made up from /openapi.json, right and wro
 	@$(RUN) -m pytest tests/fuzz --capture=no --fuzz-seed=$(or $(SEED),1) $(ARGS)
 
 rabbitmq: ## install what the tests of RabbitMQ need (Debian, as root); without it they are skipped
-	@tests/install-rabbitmq.sh
+	@tests/install-servers.sh rabbitmq-server
+
+tls-servers: ## install what the tests of TLS need (Debian, as root): a Redis and a PostgreSQL that know it
+	@tests/install-servers.sh redis-server postgresql
 
 lint: install ## ruff, mypy, bandit, compose file and Dockerfiles
 	@$(RUN) -m ruff check .

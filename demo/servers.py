@@ -43,7 +43,7 @@ class Postgres(Server):
                     cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
     def _launch(self, lock: int) -> Process:
-        programs = postgres_programs()
+        programs = self._programs()
         identity = cluster.choose_identity(programs, self.directory)
         data = cluster.prepare(
             programs, self.directory, identity=identity, log=self.log, lock=lock, durable=self._durable
@@ -58,6 +58,7 @@ class Postgres(Server):
         if not self._durable:
             # Commits still reach the system's cache, so a kill -9 loses nothing that was committed.
             settings |= {"fsync": "off", "full_page_writes": "off"}
+        settings |= self._settings()
         options = [f"--{name}={value}" for name, value in settings.items()]
         return Process(
             [str(programs / "postgres"), f"-D{data}", *options],
@@ -68,6 +69,14 @@ class Postgres(Server):
             identity=identity,
             keep_open=[lock],
         )
+
+    def _programs(self) -> Path:
+        """The folder with the server's programs. Raises ServerError when there is none."""
+        return postgres_programs()
+
+    def _settings(self) -> dict[str, str]:
+        """Settings on top."""
+        return {}
 
     def _answers(self) -> bool:
         try:
@@ -114,8 +123,17 @@ class Valkey(Server):
             file = self.directory / "users.acl"
             private.write(file, acl.users(self._passwords))
             options["--aclfile"] = str(file)
-        command: list[str | Path] = [valkey_program(), *(part for option in options.items() for part in option)]
+        options |= self._settings()
+        command: list[str | Path] = [self._program(), *(part for option in options.items() for part in option)]
         return Process(command, log=self.log, stop_signal=signal.SIGTERM, keep_open=[lock])
+
+    def _program(self) -> Path:
+        """The server's program. Raises ServerError when there is none."""
+        return valkey_program()
+
+    def _settings(self) -> dict[str, str]:
+        """Options on top."""
+        return {}
 
     def _answers(self) -> bool:
         password = self._passwords.get("worker", "").encode()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from celery import Celery
@@ -23,6 +24,7 @@ from shared.errors import BrokerUnavailable
 from shared.job_states import ChunkRef
 from shared.publishing import Publish
 from shared.settings import Settings
+from shared.transport import refuse_unverified
 
 _SOCKET_SECONDS: Final = 5.0  # a connection that says nothing for longer is dropped
 _HEARTBEAT_SECONDS: Final = 10  # RabbitMQ: two without a word, and a connection is dropped
@@ -49,9 +51,12 @@ BrokerUnavailable."""
 
 
 def celery_app(settings: Settings, name: str) -> Celery:
-    """A Celery application with this service's configuration; it connects when first used."""
+    """A Celery application with this service's configuration; it connects when first used. Raises ConfigurationError
+    for an address over which the broker is not verified, though by TLS."""
     url = settings.broker_url.get_secret_value()
-    rabbitmq = url.startswith(("amqp", "pyamqp"))
+    refuse_unverified("BROKER_URL", url)
+    scheme = urlsplit(url).scheme  # in small letters, as kombu takes it
+    rabbitmq = scheme.startswith(("amqp", "pyamqp"))
     app = Celery(name, broker=url, set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -68,10 +73,11 @@ def celery_app(settings: Settings, name: str) -> Celery:
         broker_transport_options=_RETRY_ONCE | (_rabbitmq_options() if rabbitmq else _redis_options(settings)),
         task_publish_retry=False,  # `within` does; kombu would publish on the channel it closed when declaring failed
     )
-    if url.startswith("amqps:"):
+    if scheme == "amqps":
         app.conf.broker_use_ssl = {"server_hostname": None}  # the certificate must be the address's; else any would do
-    if url.startswith("rediss:"):
-        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # unless the address says otherwise
+    if scheme == "rediss":
+        # Without this kombu verifies nothing. What the address says of TLS takes its place, and redis-py verifies then.
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return app
 
 

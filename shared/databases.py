@@ -8,6 +8,7 @@ polled against a deadline, so that a server that is stopped or cut off holds a r
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -26,6 +27,8 @@ from shared.session import GRACE_SECONDS, Parameters, Row, Session, wait
 from shared.stall_guard import Sink, StallGuard
 
 _IDLE_CHECK_SECONDS = 30.0  # a connection unused for longer is asked whether it lives before it is used
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,11 @@ class Database:
     def __init__(self, name: str, url: str, bounds: Bounds, *, read_only: bool) -> None:
         """name: as in the setting with its address. Raises ConfigurationError for an address that is none."""
         try:
-            extensions.parse_dsn(url)
+            mode = extensions.parse_dsn(url).get("sslmode", "disable")
         except psycopg2.ProgrammingError:  # which shows the address with its password
             raise ConfigurationError(f"{name.upper()}_URL: not an address of PostgreSQL") from None
+        if mode not in ("disable", "verify-full"):
+            _log.warning("%s_URL: sslmode=%s does not make sure who answers; only verify-full does", name.upper(), mode)
         self.name = name
         self.bounds = bounds
         self._url = url

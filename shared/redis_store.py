@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from shared.availability import Availability
 from shared.errors import CacheUnavailable, ConfigurationError
+from shared.transport import refuse_unverified
 
 _exchange: Final = threading.local()  # .ends: when the running thread's exchange must be over, by the monotonic clock
 
@@ -25,7 +26,9 @@ class RedisStore:
     def __init__(self, url: str, *, timeout_seconds: float, pause_seconds: float, connections: int) -> None:
         """timeout_seconds: for an exchange; and once more when a connection has to be made for it.
 
-        Raises ConfigurationError for an address that is none."""
+        Raises ConfigurationError for an address that is none, or over which the server is not verified, though by TLS.
+        """
+        refuse_unverified("REDIS_URL", url)
         self._timeout = timeout_seconds
         try:
             self._client = redis.Redis.from_url(

@@ -8,7 +8,7 @@ set -e
 SCHEMA=${SCHEMA:-/schema}
 
 run() {
-    psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$@"
+    psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="${POSTGRES_USER:-postgres}" --dbname="$@"
 }
 
 # \getenv: the passwords then show in no list of processes.

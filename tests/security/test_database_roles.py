@@ -26,7 +26,7 @@ from shared.migrations import migrate
 from shared.repositories.catalog import CatalogRepository
 from shared.repositories.engagement import EngagementRepository
 from shared.repositories.users import UserRepository
-from tests.guides import Guide
+from tests.guides import Guide, names, table
 from tests.pools import BOUNDS
 from tests.security.conftest import Told
 
@@ -61,7 +61,6 @@ def set_up(postgres: Postgres) -> None:
     """docker/postgres/databases.sh, as the image runs it."""
     environment = {f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()} | {
         "SCHEMA": str(SCHEMAS),
-        "POSTGRES_USER": "postgres",
         "PGHOST": "127.0.0.1",
         "PGPORT": str(postgres.port),
         "PGPASSWORD": postgres.dsn().split(":")[2].partition("@")[0],
@@ -256,13 +255,13 @@ def test_each_column_that_a_role_may_read_is_read_and_none_could_be_left_out(
     )
     assert len(columns) >= 4
     reading(server, name, database)
-    for table, column in columns:
-        execute(admin, f'REVOKE SELECT ("{column}") ON {table} FROM {role}')
+    for of, column in columns:
+        execute(admin, f'REVOKE SELECT ("{column}") ON {of} FROM {role}')
         try:
             with pytest.raises(DatabaseUnavailable, match="permission denied"):
                 reading(server, name, database)
         finally:
-            execute(admin, f'GRANT SELECT ("{column}") ON {table} TO {role}')
+            execute(admin, f'GRANT SELECT ("{column}") ON {of} TO {role}')
 
 
 @pytest.mark.parametrize("database", FOREIGN)
@@ -344,3 +343,8 @@ def test_who_may_not_make_tables_waits_for_who_may(server: Postgres, name: str) 
         migrate_as(address(server, "gateway", "jobs_db"))
     migrate_as(address(server, "worker", "jobs_db"))
     migrate_as(address(server, name, "jobs_db"))
+
+
+def test_the_operators_guide_tells_of_each_role() -> None:
+    rows = table(Guide("OPERATIONS.md").section("10.1 PostgreSQL"), "role")
+    assert [names(row[0]) for row in rows] == [[role] for role in roles.ROLES.values()]

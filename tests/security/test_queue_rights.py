@@ -21,6 +21,7 @@ from shared.job_states import ChunkRef
 from shared.redis_store import RedisStore
 from shared.settings import Settings
 from tests.acl import allowed, set_user, snapshot, users, without_one
+from tests.guides import Guide, names, table
 from tests.security.conftest import Told
 
 WALL = "queue"
@@ -268,3 +269,8 @@ def test_nothing_that_is_granted_could_be_left_out(
     set_user(messages, name, PASSWORDS[name], rules)
     with pytest.raises(Exception, match=r"(?i)permission|EXEC without MULTI"):
         JOURNEYS[name](server)
+
+
+def test_the_operators_guide_tells_of_each_user() -> None:
+    rows = table(Guide("OPERATIONS.md").section("10.2 Redis"), "user")
+    assert sorted(names(row[0])[0] for row in rows) == sorted(USERS)

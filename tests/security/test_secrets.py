@@ -52,7 +52,7 @@ def environment(platform: Platform, planted: Planted) -> Iterator[dict[str, str]
             for name, url in {"REDIS_URL": platform.redis_url, "BROKER_URL": platform.broker_url}.items()
         }
         of_databases = {f"{name}_url".upper(): url for name, url in platform.urls.items()}
-        keys = {"CALLBACK_SECRET": signing_key(planted)}
+        keys = {"CALLBACK_SECRET": signing_key(planted), "JWT_SECRET": planted.secret("tokens", f"{uuid4()}{uuid4()}")}
         assert {*with_password, *of_databases, *keys} == SECRET_SETTINGS, "each has a secret"
         yield {
             **platform.environment(
@@ -68,6 +68,9 @@ def environment(platform: Platform, planted: Planted) -> Iterator[dict[str, str]
                 callback_hosts="127.0.0.1:9,nowhere.invalid",
                 callback_networks="127.0.0.0/8",
                 callback_secret=keys["CALLBACK_SECRET"],
+                jwt_secret=keys["JWT_SECRET"],
+                jwt_issuer="https://login.example.com",
+                jwt_audience="recommendations",
             ),
             **with_password,
             "PGPASSWORD": planted.secret("libpq"),

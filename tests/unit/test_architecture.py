@@ -31,6 +31,7 @@ shared.stall_guard              ->
 shared.http_calls               ->
 shared.scrubbing                ->
 shared.telemetry                -> shared.scrubbing
+shared.transport                -> shared.errors
 shared.model_settings           -> pydantic pydantic_settings shared.errors
 shared.settings                 -> pydantic shared.model_settings
 shared.callbacks                -> shared.errors shared.settings
@@ -81,7 +82,7 @@ shared.repositories.*           -> numpy shared.databases shared.session shared.
                                    shared.catalogue shared.job_states shared.migrations shared.options
                                    shared.stall_guard
                                    shared.repositories shared.repositories.*
-shared.redis_store              -> redis shared.availability shared.errors
+shared.redis_store              -> redis shared.availability shared.errors shared.transport
 shared.list_name                -> shared.options
 shared.cache                    -> shared.errors shared.list_name shared.ranked_list shared.snapshot
                                    shared.write_behind
@@ -113,7 +114,7 @@ shared.jobs                     -> shared.errors shared.job_results shared.job_s
                                    shared.publishing shared.repositories.*
 shared.upkeep                   -> shared.errors shared.publishing shared.repositories.*
 shared.broker                   -> celery kombu shared.contracts shared.errors shared.job_states shared.publishing
-                                   shared.settings
+                                   shared.settings shared.transport
 shared.parts                    -> shared.*
 shared.forking                  -> shared.scorer
 shared.rollback                 -> shared.errors shared.model_store

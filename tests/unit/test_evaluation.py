@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,14 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert ended == code
     assert re.search(said, lines[-1]), lines
     assert len(lines) == 1 or code == 2  # where argparse says how it is used, too
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """The command sets up the log of a process of its own."""
+    handlers = logging.root.handlers[:]
+    yield
+    logging.root.handlers[:] = handlers
 
 
 def test_a_setting_of_the_environment_is_named_when_it_is_unusable(
