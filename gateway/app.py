@@ -6,7 +6,7 @@ import logging
 
 from flask import Flask
 
-from gateway import compression, cors, errors, request_ids
+from gateway import compression, cors, deadlines, errors, request_ids
 from gateway.recent_pages import RecentPages
 from gateway.routes import documentation, jobs, operations, problems, recommendations, titles
 from shared import broker, health
@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.converters["user"] = recommendations.UserSegment
     app.extensions["parts"] = parts
     request_ids.register(app)
+    deadlines.register(app, settings.response_seconds)
     compression.register(app)
     cors.register(app, entries(settings.cors_origins))
     errors.register(app)

@@ -27,7 +27,7 @@ def test_its_links_lead_somewhere(guide: Guide) -> None:
 
 
 def test_its_settings_are_there_with_the_defaults_it_tells(guide: Guide) -> None:
-    assert not guide.wrong_settings(besides={"GATEWAY_PUBLISH"})  # which docker compose alone reads
+    assert not guide.wrong_settings(besides={"GATEWAY_PUBLISH", "NUMBA_CACHE_DIR"})  # docker compose's, and numba's
 
 
 def test_the_query_of_open_jobs_shows_how_far_each_is(platform: Platform, guide: Guide) -> None:
