@@ -6,7 +6,7 @@ import logging
 
 from flask import Flask
 
-from gateway import addresses, compression, cors, errors, limits, request_ids, security_headers
+from gateway import addresses, compression, cors, deadlines, errors, limits, request_ids, security_headers
 from gateway.auth import authenticator
 from gateway.auth.authenticator import Authenticator
 from gateway.recent_pages import RecentPages
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.converters["user"] = recommendations.UserSegment
     app.extensions |= {"parts": parts, "auth": auth}
     request_ids.register(app)
+    deadlines.register(app, settings.response_seconds)
     compression.register(app)
     cors.register(app, entries(settings.cors_origins))
     security_headers.register(app)

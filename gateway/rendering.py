@@ -11,6 +11,7 @@ from flask import Request, Response
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout, UnsupportedMediaType
 
+from shared import deadline
 from shared.errors import InvalidRequest
 from shared.parsing import read_json
 
@@ -60,6 +61,8 @@ def body(request: Request) -> dict[str, Any]:
     """
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"the body is {request.mimetype or 'of no stated type'}, not {JSON}")
+    if request.content_encoding not in (None, "", "identity"):
+        raise UnsupportedMediaType("the body is packed (Content-Encoding); send it as it is")
     try:
         raw = request.get_data()
         if request.content_length is None and len(raw) == request.max_content_length:
@@ -68,6 +71,7 @@ def body(request: Request) -> dict[str, Any]:
         raise RequestTimeout("the body did not arrive whole, and in time") from None
     except ParseException as error:
         raise BadRequest(f"the body can't be read: {error}") from None
+    deadline.begin_again()  # a slow client has bounds of its own
     try:
         document = read_json(raw)
     except ValueError as error:

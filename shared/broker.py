@@ -19,6 +19,7 @@ from kombu.connection import Connection
 from kombu.entity import PERSISTENT_DELIVERY_MODE
 from kombu.exceptions import KombuError
 
+from shared import deadline
 from shared.contracts import BLOCK_TASK, CHUNK_TASK, DEAD_SUFFIX, QUEUE, WORK_QUEUE
 from shared.errors import BrokerUnavailable
 from shared.job_states import ChunkRef
@@ -151,14 +152,14 @@ def ping(app: Celery) -> None:
 
 
 def within(app: Celery, work: Callable[[InTime], None]) -> None:
-    """Do something with the broker, in PUBLISH_SECONDS at most. Raises BrokerUnavailable.
+    """Do something with the broker, in PUBLISH_SECONDS at most, or what an answer has left. Raises BrokerUnavailable.
 
     What fails is done once more, all of it: the pool hands out connections that have ended meanwhile.
 
     In a thread of its own, because nothing else bounds the whole: each connect, handshake, reply and retry has a time
     of its own, and looking up a host's name has none. A thread that is given up ends with the socket's time-outs.
     """
-    seconds: float = app.conf.broker_connection_timeout
+    seconds: float = min(app.conf.broker_connection_timeout, max(0.0, deadline.left()))
     errors = _errors(app)
     outcome: Future[None] = Future()
     over = threading.Event()

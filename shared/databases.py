@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import psycopg2
 from psycopg2 import extensions, extras
 
+from shared import deadline
 from shared.availability import Availability
 from shared.database_errors import Broken, translated
 from shared.errors import ConfigurationError, DatabaseUnavailable, PoolExhausted, SlowStatement
-from shared.session import GRACE_SECONDS, Parameters, Row, Session, wait
+from shared.session import GRACE_SECONDS, OutOfTime, Parameters, Row, Session, wait
 from shared.stall_guard import Sink, StallGuard
 
 _IDLE_CHECK_SECONDS = 30.0  # a connection unused for longer is asked whether it lives before it is used
@@ -134,7 +135,7 @@ class Database:
         except SlowStatement:  # it took the trouble to say so
             self._availability.answered()
             raise
-        except (PoolExhausted, _Interrupted, _Refused):  # busy or restarted is not down; not asked tells nothing new
+        except (PoolExhausted, OutOfTime, _Interrupted, _Refused):  # busy or restarted is not down; nor is not asked
             raise
         except DatabaseUnavailable as error:
             self._availability.failed(error)
@@ -250,7 +251,10 @@ class Database:
         """A connection that is surely returned or closed. psycopg2's errors leave as ours."""
         if self._process != os.getpid():
             raise RuntimeError(f"the pool of {self.name} was made before a fork; make it afterwards")
-        if not self._slots.acquire(timeout=self.bounds.checkout):
+        left = deadline.left()
+        if left <= 0 or not self._slots.acquire(timeout=min(self.bounds.checkout, left)):
+            if left < self.bounds.checkout:
+                raise OutOfTime(self.name)
             raise PoolExhausted(
                 self.name, f"all {self.bounds.connections} connections stayed busy for {self.bounds.checkout:g} s"
             )

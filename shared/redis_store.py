@@ -13,6 +13,7 @@ from redis._parsers import _HiredisParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared import deadline
 from shared.availability import Availability
 from shared.errors import CacheUnavailable, ConfigurationError
 from shared.transport import refuse_unverified
@@ -89,11 +90,15 @@ class RedisStore:
     @contextmanager
     def _bounded(self) -> Iterator[None]:
         """One exchange, in its time, with errors as ours and its outcome noted."""
-        _exchange.ends = time.monotonic() + self._timeout
+        left = deadline.left()
+        if left <= 0:
+            raise CacheUnavailable("Redis is not asked: the answer is due")
+        _exchange.ends = time.monotonic() + min(self._timeout, left)
         try:
             yield
         except redis.RedisError as error:
-            self._availability.failed(error)
+            if left >= self._timeout:  # else it had less time than it may take
+                self._availability.failed(error)
             raise CacheUnavailable(f"Redis is unavailable: {error}") from error
         self._availability.answered()
 

@@ -9,12 +9,20 @@ from typing import Any
 
 from psycopg2 import extensions
 
+from shared import deadline
 from shared.errors import DatabaseUnavailable
 
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 
 GRACE_SECONDS = 0.25  # the server's own timeout comes first, so that it cancels the query and the connection lives
+
+
+class OutOfTime(DatabaseUnavailable):
+    """Who asked has waited long enough; that tells nothing of the database."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(database, "no answer within RESPONSE_SECONDS, with all that came before")
 
 
 class Session:
@@ -63,13 +71,16 @@ def wait(connection: extensions.connection, seconds: float, name: str, *, since:
     """Poll an asynchronous connection until what it is doing is done. since: when it began, by the monotonic clock.
 
     Raises DatabaseUnavailable `seconds` after that, with the connection closed: its answer, should it still come, must
-    not be taken for another's. Who comes later finds an answer that is there.
+    not be taken for another's. Who comes later finds an answer that is there. Raises OutOfTime, likewise, when the
+    answer that it is for is due before.
     """
-    deadline = max(time.monotonic(), since + seconds) + GRACE_SECONDS
+    own, due = max(time.monotonic(), since + seconds) + GRACE_SECONDS, deadline.due()
     while (state := connection.poll()) != extensions.POLL_OK:
         poller = select.poll()  # a new one each time: while it connects, the socket may become another
         poller.register(connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
-        remaining = deadline - time.monotonic()
+        remaining = min(own, due) - time.monotonic()
         if remaining <= 0 or not poller.poll(remaining * 1000):
             connection.close()
+            if due < own:
+                raise OutOfTime(name)
             raise DatabaseUnavailable(name, f"no answer within {seconds:g} s")

@@ -242,6 +242,9 @@ class Settings(ModelSettings):
     dead_letters: int = Field(10_000, ge=1, le=1_000_000, description="newest dead letters that are kept")
     dead_letter_seconds: int = Field(1_209_600, ge=60, le=31_536_000, description="life of dead letters")
     request_bytes: int = Field(8_000_000, ge=1024, description="largest request body; 100,000 ids are 4 MB")
+    response_seconds: float = Field(
+        10.0, gt=0, le=60, description="longest time to make an answer, from when the request is read"
+    )
     client_seconds: float = Field(
         10.0, gt=0, le=300, description="longest pause of a client that sends a request or takes an answer"
     )

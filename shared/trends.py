@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from shared import deadline
 from shared.catalogue import Popularity
 from shared.errors import CacheUnavailable, DatabaseUnavailable, SlowStatement
 from shared.ids import ID_BYTES, id_array
@@ -85,7 +86,7 @@ class Trends:
         if kept and kept.popularity is not None and now < kept.until + self._times.life:
             return kept.popularity
         try:
-            return reading.result(self._times.wait)
+            return reading.result(min(self._times.wait, max(0.0, deadline.left())))
         except TimeoutError:
             raise DatabaseUnavailable("engagement_db", f"no trends within {self._times.wait:g} s") from None
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jwt import PyJWK
 
 from gateway.auth.keys import fitting, key_set
-from shared import __version__
+from shared import __version__, deadline
 from shared.errors import KeysUnavailable
 from shared.http_calls import Deadline, connected
 
@@ -68,7 +68,8 @@ class KeyServer:
             if not self._asking and self._may_ask():
                 self._wanted = True
                 self._changed.notify_all()
-            self._changed.wait_for(lambda: not (self._wanted or self._asking), timeout=_ANSWER_SECONDS)
+            seconds = min(_ANSWER_SECONDS, max(0, deadline.left()))
+            self._changed.wait_for(lambda: not (self._wanted or self._asking), timeout=seconds)
             if not self._fresh():
                 raise KeysUnavailable(f"the keys of tokens cannot be had: {self._problem}")
             return fitting(self._keys, algorithm, kid)
@@ -112,21 +113,21 @@ class KeyServer:
 
     def _ask(self) -> Sequence[PyJWK]:
         """Raises OSError, ValueError."""
-        deadline, url = Deadline(_ANSWER_SECONDS), urlsplit(self._url)
+        bound, url = Deadline(_ANSWER_SECONDS), urlsplit(self._url)
         host, tls = url.hostname or "", self._tls if url.scheme == "https" else None
         resource = (url.path or "/") + (f"?{url.query}" if url.query else "")
         headers = {"Accept": "application/json", "User-Agent": f"ml-service/{__version__}", "Connection": "close"}
         try:
             port = url.port or (443 if tls else 80)
-            with connected(host, port, deadline, address=host, tls=tls) as connection:
+            with connected(host, port, bound, address=host, tls=tls) as connection:
                 connection.request("GET", resource, headers=headers)
                 with connection.getresponse() as answer:
                     raw = answer.read(_MOST_BYTES + 1)
-                    deadline.remaining()  # what was cut off looks like what has ended
+                    bound.remaining()  # what was cut off looks like what has ended
                     if answer.status != HTTPStatus.OK:
                         raise ValueError(f"it answered {answer.status}")
         except (OSError, HTTPException) as error:
-            raise OSError(deadline.reason or str(error) or type(error).__name__) from None
+            raise OSError(bound.reason or str(error) or type(error).__name__) from None
         if len(raw) > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES} bytes")
         return key_set(raw)

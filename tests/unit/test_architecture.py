@@ -73,16 +73,17 @@ shared.arranging                => __future__ dataclasses typing numpy shared.id
 shared.variety                  => __future__ numpy shared.ids shared.model shared.snapshot
 
 shared.database_errors          -> psycopg2 shared.errors
-shared.session                  -> psycopg2 shared.errors
-shared.databases                -> psycopg2 shared.errors shared.availability shared.database_errors shared.session
-                                   shared.stall_guard
+shared.deadline                 ->
+shared.session                  -> psycopg2 shared shared.deadline shared.errors
+shared.databases                -> psycopg2 shared shared.availability shared.database_errors shared.deadline
+                                   shared.errors shared.session shared.stall_guard
 shared.migrations               -> shared.databases shared.errors
 shared.repositories.*           -> numpy shared.databases shared.session shared.media shared.errors shared.ids
                                    shared.interactions
                                    shared.catalogue shared.job_states shared.migrations shared.options
                                    shared.stall_guard
                                    shared.repositories shared.repositories.*
-shared.redis_store              -> redis shared.availability shared.errors shared.transport
+shared.redis_store              -> redis shared shared.availability shared.deadline shared.errors shared.transport
 shared.list_name                -> shared.options
 shared.cache                    -> shared.errors shared.list_name shared.ranked_list shared.snapshot
                                    shared.write_behind
@@ -91,8 +92,8 @@ shared.results                  -> shared.errors shared.job_states shared.ranked
 shared.refresher                -> shared.availability shared.catalogue shared.errors shared.ids shared.model
                                    shared.model_store shared.repositories.* shared.snapshot
 
-shared.trends                   -> numpy shared.catalogue shared.errors shared.ids shared.redis_store
-                                   shared.repositories.engagement
+shared.trends                   -> numpy shared shared.catalogue shared.deadline shared.errors shared.ids
+                                   shared.redis_store shared.repositories.engagement
 shared.titles                   -> cachetools orjson shared.errors shared.media shared.repositories.catalog
                                    shared.write_behind
 shared.write_behind             -> shared.errors shared.redis_store
@@ -113,8 +114,8 @@ shared.publishing               -> shared.availability shared.errors shared.job_
 shared.jobs                     -> shared.errors shared.job_results shared.job_states shared.options
                                    shared.publishing shared.repositories.*
 shared.upkeep                   -> shared.errors shared.publishing shared.repositories.*
-shared.broker                   -> celery kombu shared.contracts shared.errors shared.job_states shared.publishing
-                                   shared.settings shared.transport
+shared.broker                   -> celery kombu shared shared.contracts shared.deadline shared.errors
+                                   shared.job_states shared.publishing shared.settings shared.transport
 shared.parts                    -> shared.*
 shared.forking                  -> shared.scorer
 shared.rollback                 -> shared.errors shared.model_store
@@ -127,7 +128,7 @@ gateway.auth                    ->
 gateway.auth.principals         -> shared.errors shared.job_states
 gateway.auth.watched_file       -> shared.errors
 gateway.auth.keys               -> cryptography jwt gateway.auth.watched_file
-gateway.auth.key_server         -> jwt gateway.auth.keys shared shared.errors shared.http_calls
+gateway.auth.key_server         -> jwt gateway.auth.keys shared shared.deadline shared.errors shared.http_calls
 gateway.auth.tokens             -> cachetools jwt gateway.auth.keys gateway.auth.principals shared.errors
 gateway.auth.api_keys           -> pydantic gateway.auth.principals gateway.auth.watched_file shared.errors
 gateway.auth.authenticator      -> flask gateway.auth.* shared.errors shared.health shared.settings
@@ -141,10 +142,12 @@ gateway.listening               -> gunicorn.*
 gateway.slow_clients            -> gunicorn.*
 gateway.refusals                -> gunicorn orjson gateway.errors gateway.rendering gateway.request_ids
                                    shared.documents
-gateway.rendering               -> flask werkzeug gunicorn.http.errors orjson shared.errors shared.parsing
+gateway.rendering               -> flask werkzeug gunicorn.http.errors orjson shared shared.deadline shared.errors
+                                   shared.parsing
 gateway.query                   -> flask pydantic shared.errors
 gateway.errors                  -> flask werkzeug gateway.rendering shared.answers shared.documents shared.errors
 gateway.request_ids             -> flask shared.telemetry
+gateway.deadlines               -> flask shared shared.deadline
 gateway.compression             -> flask gateway.rendering
 gateway.cors                    -> flask flask_cors gateway.limits gateway.request_ids
 gateway.recent_pages            -> flask cachetools
