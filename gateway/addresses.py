@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Flask
 
-from shared.settings import UNIX
+from shared.setting_values import UNIX
 
 _PREFIX: Final = 64  # bits of an IPv6 address that tell callers apart: whoever has one address has the rest of them
 

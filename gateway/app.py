@@ -13,7 +13,8 @@ from gateway.recent_pages import RecentPages
 from gateway.routes import documentation, jobs, models, operations, problems, recommendations, titles
 from shared import broker, health
 from shared.parts import Parts
-from shared.settings import Settings, entries
+from shared.setting_values import entries
+from shared.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> Flask:

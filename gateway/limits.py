@@ -18,7 +18,8 @@ from gateway import addresses
 from gateway.auth.authenticator import sender
 from shared.errors import CacheUnavailable, LimitsUnavailable
 from shared.redis_store import RedisStore
-from shared.settings import UNIX, Settings
+from shared.setting_values import UNIX
+from shared.settings import Settings
 
 POLICY: Final = "RateLimit-Policy"
 STATE: Final = "RateLimit"

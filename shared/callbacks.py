@@ -13,7 +13,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from shared.errors import FieldProblem, InvalidRequest
-from shared.settings import Settings, entries
+from shared.setting_values import entries
+from shared.settings import Settings
 
 _USUAL_PORTS: Final = {"https": 443, "http": 80}
 

@@ -33,8 +33,9 @@ shared.scrubbing                ->
 shared.telemetry                -> shared.scrubbing
 shared.transport                -> shared.errors
 shared.model_settings           -> pydantic pydantic_settings shared.errors
-shared.settings                 -> pydantic shared.model_settings
-shared.callbacks                -> shared.errors shared.settings
+shared.setting_values           -> pydantic
+shared.settings                 -> pydantic shared.model_settings shared.setting_values
+shared.callbacks                -> shared.errors shared.setting_values shared.settings
 shared.documents                -> pydantic typing_extensions shared.job_states shared.media
 shared.json_schema              -> pydantic pydantic_core
 shared.parsing                  -> orjson pydantic shared.errors shared.media
@@ -122,7 +123,8 @@ shared.rollback                 -> shared.errors shared.model_store
 shared.health                   -> shared.databases shared.errors shared.parts
 
 gateway                         ->
-gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.settings
+gateway.app                     -> flask gateway.* shared.broker shared.health shared.parts shared.setting_values
+                                   shared.settings
 gateway.__main__                -> pydantic gateway.auth.api_keys gateway.auth.principals shared.errors
 gateway.auth                    ->
 gateway.auth.principals         -> shared.errors shared.job_states
@@ -132,9 +134,9 @@ gateway.auth.key_server         -> jwt gateway.auth.keys shared shared.deadline 
 gateway.auth.tokens             -> cachetools jwt gateway.auth.keys gateway.auth.principals shared.errors
 gateway.auth.api_keys           -> pydantic gateway.auth.principals gateway.auth.watched_file shared.errors
 gateway.auth.authenticator      -> flask gateway.auth.* shared.errors shared.health shared.settings
-gateway.addresses               -> flask shared.settings
+gateway.addresses               -> flask shared.setting_values
 gateway.limits                  -> flask flask_limiter limits gateway gateway.addresses gateway.auth.authenticator
-                                   shared.errors shared.redis_store shared.settings
+                                   shared.errors shared.redis_store shared.setting_values shared.settings
 gateway.security_headers        -> flask
 gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.app gateway.listening gateway.refusals
                                    gateway.slow_clients shared.errors shared.forking shared.settings shared.telemetry
