@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Final
 
+from cachetools import LRUCache
 from flask import Flask, Response, g, request
 from flask_limiter import ApplicationLimit, Limiter
 from limits.storage import Storage
@@ -26,6 +29,8 @@ STATE: Final = "RateLimit"
 
 _PREFIX: Final = "rec:limits:"
 _OPEN: Final = "open"
+_PARTS: Final = 1000  # of a budget
+_MOST_SHARES: Final = 10_000  # that a process has
 
 _log = logging.getLogger(__name__)
 
@@ -110,9 +115,23 @@ def _tell(limiter: Limiter, response: Response) -> Response:
     return response
 
 
+@dataclass
+class _Share:
+    """Requests that are counted already, and of which some are still to come."""
+
+    next: int  # which request of the window the next one is
+    last: int
+    ends: float  # the window, by the monotonic clock
+
+
 class _Counters(Storage):
-    """Flask-Limiter's counters in our Redis: one exchange for each, bounded like all others, and none while Redis is
-    known to be down."""
+    """Flask-Limiter's counters in our Redis: each exchange bounded like all others, and none while Redis is known to be
+    down.
+
+    Of a large budget a process counts a thousandth at once, and has that share for the requests that come next: a
+    service that asks a lot waits for Redis now and then, not each time. So never more requests pass than may; as many
+    fewer as shares are left over at a window's end.
+    """
 
     STORAGE_SCHEME = ["rec"]  # noqa: RUF012 - the library's own
     base_exceptions = ()
@@ -120,11 +139,22 @@ class _Counters(Storage):
     def __init__(self, uri: str, *, redis: RedisStore, opens: bool, wrap_exceptions: bool = False) -> None:
         super().__init__(uri, wrap_exceptions)
         self._redis, self._opens, self._told = redis, opens, False
+        self._shares: LRUCache[str, _Share] = LRUCache(_MOST_SHARES)
+        self._lock = threading.Lock()
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count; how many there are now. While Redis is down: none, or LimitsUnavailable."""
+        """Count a request; which of its window it is. While Redis is down: none, or LimitsUnavailable."""
+        now = time.monotonic()
+        with self._lock:
+            share = self._shares.get(key)
+            if share is not None and share.next <= share.last and now < share.ends:
+                place = share.next
+                share.next += amount
+                _seen()[key] = place, share.ends - now
+                return place
+        taken = max(amount, _allowed(key) // _PARTS)
         try:
-            count, left = self._redis.count(_stored(key), seconds=expiry, amount=amount)
+            count, left = self._redis.count(_stored(key), seconds=expiry, amount=taken)
         except CacheUnavailable as error:
             self._tell_once(error)
             if not self._opens:
@@ -133,8 +163,12 @@ class _Counters(Storage):
         if self._told:
             _log.warning("requests are counted again")
             self._told = False
-        _seen()[key] = count, left
-        return count
+        place = count - taken + amount
+        if taken > amount:
+            with self._lock:
+                self._shares[key] = _Share(place + amount, count, now + left)
+        _seen()[key] = place, left
+        return place
 
     def get(self, key: str) -> int:
         """How many there were when the running request was counted."""
@@ -165,6 +199,11 @@ class _Counters(Storage):
             what = "answered uncounted" if self._opens else "answered 503"
             _log.warning("requests are %s until Redis answers (RATE_WITHOUT_REDIS): %s", what, error)
             self._told = True
+
+
+def _allowed(key: str) -> int:
+    """The requests of a window. key: the library's, which ends in amount/multiple/unit."""
+    return int(key.rsplit("/", 3)[1])
 
 
 def _stored(key: str) -> bytes:

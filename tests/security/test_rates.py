@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import redis
 
 from demo.server import free_port
 from gateway.auth.principals import Scope
@@ -111,6 +112,24 @@ def test_two_gateways_count_together(serving: Serving, attack: Told) -> None:
     assert statuses(first, 2, **of(USERS[0])) == [200, 200]
     assert statuses(second, 2, **of(USERS[0])) == [200, 429]
     attack("asking two gateways by turns", "429 rate-limited")
+
+
+def test_of_a_large_budget_each_gateway_counts_a_part_at_once_and_no_more_pass_than_may(
+    serving: Serving, platform: Platform, attack: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.limits._PARTS", 20)
+    gateways = [serving(rate_single="4/hour", rate_service_times=20) for _ in range(2)]  # parts of four
+    passed = 0
+    for turn in range(50):
+        for gateway in gateways:
+            passed += statuses(gateway, 1, **SERVICE) == [200]
+        if turn == 9:
+            assert passed == 20
+            with redis.Redis.from_url(platform.redis_url) as client:
+                [key] = client.scan_iter("rec:limits:*")
+                assert client.get(key) == b"24"  # three parts each
+    assert passed == 80
+    attack("a service's whole budget through two gateways", "not one request more than the budget")
 
 
 def test_without_authentication_an_address_counts_as_a_service(serving: Serving) -> None:
@@ -229,8 +248,6 @@ def test_a_counter_goes_by_itself_and_says_when(platform: Platform) -> None:
 
 
 def test_every_counter_in_redis_has_a_life_and_shows_no_name(serving: Serving, platform: Platform) -> None:
-    import redis
-
     statuses(serving(), 1, **of(USERS[0]))
     with redis.Redis.from_url(platform.redis_url) as client:
         keys = list(client.scan_iter("rec:limits:*"))
