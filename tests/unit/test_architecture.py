@@ -136,7 +136,8 @@ gateway.auth.api_keys           -> pydantic gateway.auth.principals gateway.auth
 gateway.auth.authenticator      -> flask gateway.auth.* shared.errors shared.health shared.settings
 gateway.addresses               -> flask shared.setting_values
 gateway.limits                  -> cachetools flask flask_limiter limits gateway gateway.addresses
-                                   gateway.auth.authenticator shared.errors shared.redis_store shared.setting_values shared.settings
+                                   gateway.auth.authenticator shared.errors shared.redis_store
+                                   shared.setting_values shared.settings
 gateway.security_headers        -> flask
 gateway.gunicorn.conf           -> gunicorn gunicorn.* gateway gateway.app gateway.listening gateway.refusals
                                    gateway.slow_clients shared.errors shared.forking shared.settings shared.telemetry
