@@ -123,6 +123,21 @@ def test_the_same_key_is_sent_again(service: Service) -> None:
     assert recommendations(service.url).submit(users, key=keys[0])["job_id"] == job["job_id"]
 
 
+# Its token.
+
+
+def test_a_token_is_shown_with_every_request_and_nothing_where_there_is_none() -> None:
+    job = {"job_id": NOBODY, "state": "completed", "done": 0}
+    for token, shown in (("rk_newsletter_secret", "Bearer rk_newsletter_secret"), (None, None)):
+        with Receiver(document(job)) as server:
+            ours = recommendations(server.url, token=token)
+            ours.popular()
+            ours.job(NOBODY)
+            with pytest.raises(Problem, match="the results broke off"):  # a job is no list of pages
+                list(ours.results({**job, "done": 2}))
+        assert [call.headers.get("Authorization") for call in server.calls] == [shown] * 3
+
+
 # What it makes of problems.
 
 

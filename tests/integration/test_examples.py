@@ -27,6 +27,7 @@ from tests.examples import (
     titles_of,
 )
 from tests.guides import UUID_PATTERN
+from tests.integration.conftest import Guarded
 from tests.receiver import Receiver, document, pass_on, status
 
 LANGUAGES = ("python", "javascript", "java")
@@ -157,6 +158,24 @@ class TestExamples:
             done = examples.run(program)
             assert (done.returncode, done.stdout) == (2, ""), program
             assert "usage: " in done.stderr
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_where_callers_are_asked_who_they_are_a_key_is_shown_and_without_one_it_is_said_what_to_do(
+    service: Service, guarded: Guarded, language: str
+) -> None:
+    examples = Examples.of(language, service)
+    users = [user.id for user in service.sample.users[:2]]
+    known = {"ML_SERVICE_URL": guarded.url, "ML_SERVICE_TOKEN": guarded.key}
+    assert examples.lines("recommend", users[0], **known) == [
+        f"{users[0]}  hybrid",
+        *titles_of(service, users)[users[0]],
+    ]
+    assert examples.lines("job", *users, **known) == best_of(service, users)
+    done = examples.run("job", *users, **known | {"ML_SERVICE_TOKEN": ""})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: 401 /problems/unauthenticated: say who you are" in done.stderr
+    assert done.stderr.endswith("; set ML_SERVICE_TOKEN\n")
 
 
 def test_a_service_that_is_not_there_is_named(service: Service) -> None:

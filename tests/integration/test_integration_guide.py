@@ -9,11 +9,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pydantic import BaseModel
 
+from gateway.__main__ import main as make_key
+from gateway.auth.api_keys import ApiKeys
+from gateway.auth.principals import Scope
 from gateway.errors import PROBLEMS
+from gateway.limits import Budget
 from shared.contracts import (
     BATCH_TASK,
     QUEUE,
@@ -30,9 +36,13 @@ from shared.settings import Settings
 from tests.conftest import Service
 from tests.examples import PROGRAMS
 from tests.guides import UUID_PATTERN, Block, Guide, alike, names, quoted_region, table, wrong_parameters
+from tests.integration.conftest import Guarded
+from tests.issuer import AUDIENCE, ISSUER, SECRET, bearer, secret_token
 from tests.platform import Platform, wait_for
 
 GUIDE = Guide("INTEGRATION.md")
+WHO_ASKS = "3.13 Who asks, and how often"
+PAGE = ("3.1 One user", "parameter")
 
 
 # Its code.
@@ -64,8 +74,9 @@ class Exchange:
     request: Block
     answer: Block
 
-    def send(self, service: Service, job: str, cursor: str) -> tuple[int, Mapping[str, str], str]:
-        command = self.request.text.replace("\\\n", " ").replace("$JOB", job).replace("$CURSOR", cursor)
+    def send(self, service: Service, guarded: Guarded, job: str, cursor: str) -> tuple[int, Mapping[str, str], str]:
+        command = self.request.text.replace("\\\n", " ").replace("$KEY", guarded.key)
+        command = command.replace("$JOB", job).replace("$CURSOR", cursor)
         words = shlex.split(command)
         assert words[0] == "curl" and words[1] in ("-s", "-si"), words
         address, options = words[2], words[3:]
@@ -73,8 +84,9 @@ class Exchange:
         data = next((options[i + 1].encode() for i, word in enumerate(options) if word == "-d"), None)
         path = address.removeprefix("http://127.0.0.1:8000")
         assert path != address
+        url = guarded.url if self.request.comment == "guarded" else service.url
         try:
-            with urllib.request.urlopen(urllib.request.Request(service.url + path, data, headers), timeout=30) as got:
+            with urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=30) as got:
                 return got.status, got.headers, got.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read().decode()
@@ -87,13 +99,13 @@ def exchanges() -> Iterator[Exchange]:
 
 
 def loosely(header: str) -> str:
-    return re.sub(UUID_PATTERN, "<id>", header)
+    return re.sub(r"\b([rt])=\d+", r"\1=<n>", re.sub(UUID_PATTERN, "<id>", header))
 
 
-def test_each_request_of_the_guide_is_answered_as_shown(service: Service) -> None:
+def test_each_request_of_the_guide_is_answered_as_shown(service: Service, guarded: Guarded) -> None:
     job, cursor, count = "", "", 0
     for exchange in exchanges():
-        status, headers, text = exchange.send(service, job, cursor)
+        status, headers, text = exchange.send(service, guarded, job, cursor)
         shown = exchange.answer.text
         if exchange.answer.language == "http":
             head, _, shown = shown.partition("\n\n")
@@ -118,8 +130,31 @@ def test_each_request_of_the_guide_is_answered_as_shown(service: Service) -> Non
                 job = given["job_id"]
                 wait_for(lambda job=job: service.client.get(f"/api/jobs/{job}").body["state"] == "completed")
         count += 1
-    assert count >= 17
+    assert count >= 21
     assert cursor and job
+
+
+def test_the_command_of_the_guide_makes_a_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(GUIDE.code("run: make a key"))
+    assert (words[:3], words[-2:]) == (["python", "-m", "gateway"], ["--file", "keys.json"])
+    assert make_key([*words[3:-1], str(tmp_path / "keys.json")]) == 0
+    principal = ApiKeys(tmp_path / "keys.json").principal(capsys.readouterr().out.strip())
+    assert (principal.name, principal.scopes) == ("key:newsletter", {Scope.READ, Scope.SUBMIT})
+
+
+def test_too_much_is_answered_as_shown(platform: Platform) -> None:
+    platform.title("Alien")
+    gateway = platform.gateway(auth="required", jwt_secret=SECRET, jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
+    user = bearer(secret_token(sub=str(uuid4())))
+    *answered, answer = [gateway.client.get("/api/titles/popular", headers=user) for _ in range(301)]
+    head, _, shown = GUIDE.code("too much").partition("\n\n")
+    status_line, *lines = head.splitlines()
+    assert {answer.status_code for answer in answered} == {200}
+    assert status_line == f"HTTP/1.1 {answer.status}"
+    for name, value in (line.split(": ", 1) for line in lines if not line.startswith("Retry-After")):
+        assert loosely(answer.headers[name]) == loosely(value), name
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert answer.get_json() == json.loads(shown)
 
 
 # Its tables.
@@ -133,6 +168,29 @@ def test_the_table_of_addresses_is_the_gateways(platform: Platform) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert {names(row[0])[0] for row in table(GUIDE.section("3. HTTP"), "method and path")} == real
+
+
+def test_the_table_of_who_may_ask_is_the_gateways(platform: Platform) -> None:
+    real = {
+        re.sub(r"<[a-z]+:", "<", endpoint.rule): ({str(scope) for scope in endpoint.access.scopes}, endpoint.access.own)
+        for endpoint in platform.gateway().client.application.extensions["endpoints"]
+        if not endpoint.access.public
+    }
+    told: dict[str, tuple[set[str], bool]] = {}
+    for addresses, user, services in table(GUIDE.section(WHO_ASKS), "address"):
+        assert (user == "yes") == (services == "yes")
+        for address in names(addresses):
+            scopes, own = told.get(address, (set(), False))
+            told[address] = scopes | set(names(services)), own or user == "their own"
+    assert told == real
+
+
+def test_the_table_of_budgets_is_the_gateways() -> None:
+    rates = {
+        f"RATE_{budget.upper()}": (str(budget), Settings.model_fields[f"rate_{budget}"].default) for budget in Budget
+    }
+    rows = table(GUIDE.section(WHO_ASKS), "budget")
+    assert {names(row[3])[0]: (names(row[0])[0], row[2]) for row in rows} == rates
 
 
 def test_every_address_mentioned_anywhere_is_in_the_table_of_addresses() -> None:
@@ -157,7 +215,6 @@ def test_the_table_of_problems_is_the_gateways() -> None:
             assert PROBLEMS[name].status == int(status)
 
 
-PAGE = ("3.1 One user", "parameter")
 OPTIONS = ("3.2 What may be asked of a list", "option")
 OF_POPULAR = ("3.4 Titles: like one, and popular", "parameter")
 
@@ -181,7 +238,7 @@ def test_parameters_have_the_ranges_and_defaults_of_the_contracts(
 
 
 def test_settings_are_named_and_valued_as_they_are() -> None:
-    assert GUIDE.wrong_settings(besides={"ML_SERVICE_URL"}) == []
+    assert GUIDE.wrong_settings(besides={"ML_SERVICE_URL", "ML_SERVICE_TOKEN"}) == []
     addresses = {name.upper() for name in Settings.model_fields if name.endswith("_url")}
     assert [name for name in addresses if f"`{name}`" not in GUIDE.text] == []
 

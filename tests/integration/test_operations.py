@@ -77,6 +77,17 @@ def test_the_query_of_publishers_jobs_shows_them_alone(platform: Platform, guide
     assert found == [(str(theirs.job_id), 2, "recommendations.reply.newsletter", None)]
 
 
+def test_the_query_of_callers_shows_who_has_how_much_in_open_jobs(platform: Platform, guide: Guide) -> None:
+    platform.title("A title", "Drama")
+    parts = platform.parts()
+    for caller, users in (("key:newsletter", 2), ("token:billing", 4), ("key:newsletter", 1)):
+        parts.jobs.submit(Order([uuid4() for _ in range(users)], 5), caller=caller)
+    ended = parts.jobs.submit(Order([uuid4()], 5), caller="key:newsletter")
+    parts.jobs.cancel(ended.job_id)
+    found = platform.sql("jobs_db", guide.code("sql: jobs_db callers"))
+    assert found == [("token:billing", 1, 4), ("key:newsletter", 2, 3)]
+
+
 def test_the_query_of_callbacks_shows_those_that_were_given_up(platform: Platform, guide: Guide) -> None:
     parts, job_id = platform.parts(), uuid4()
     parts.jobs.reject(job_id, InvalidRequest("no"), Announce(callback_url="https://hooks.example.com/"))

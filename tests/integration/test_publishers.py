@@ -18,6 +18,7 @@ from shared.contracts import QUEUE
 from tests.conftest import Service
 from tests.examples import LIMIT, Examples, best_of, can_run
 from tests.guides import DOCS
+from tests.integration.conftest import Guarded
 
 UNREAD = 15  # a database of the broker's server that no worker reads
 
@@ -109,6 +110,21 @@ class TestPublishers:
         done = publisher.run()
         assert (done.returncode, done.stdout) == (2, "")
         assert "usage: " in done.stderr
+
+
+@pytest.mark.parametrize(("language", "program"), [("python", "publish"), ("shell", "publish")])
+def test_who_publishes_may_look_after_the_job_with_a_key_for_the_queue_and_with_no_other(
+    service: Service, guarded: Guarded, language: str, program: str
+) -> None:
+    publisher, user = Publisher(Examples.of(language, service), program), service.sample.users[0].id
+    done = publisher.run(user, ML_SERVICE_URL=guarded.url, ML_SERVICE_TOKEN=guarded.publisher_key)
+    assert (done.returncode, publisher.titles(done)) == (0, best_of(service, [user])), done.stderr
+    done = publisher.run(user, ML_SERVICE_URL=guarded.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "say who you are" in done.stderr and done.stderr.endswith("; set ML_SERVICE_TOKEN\n")
+    done = publisher.run(user, ML_SERVICE_URL=guarded.url, ML_SERVICE_TOKEN=guarded.key, APPEARS_SECONDS="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "not taken within 1 s" in done.stderr  # as if it were not there
 
 
 def test_a_message_that_nobody_takes_is_to_be_published_again(service: Service) -> None:

@@ -50,15 +50,19 @@ public class Recommendations {
                java Recommendations.java publish USER_ID...            the same job, put straight on the queue
                java Recommendations.java job|publish - < FILE          one user id to a line
 
-        ML_SERVICE_URL   the service (http://127.0.0.1:8000)
-        BROKER_URL       publish: the broker, a Redis (redis://127.0.0.1:6379/1)
-        LIMIT            titles per user, or of a page (10)
-        IDEMPOTENCY_KEY  job: the submission's name (a new one); under the same name it is the same job
-        JOB_ID           publish: the job's id, a UUID (a new one); with the same id it is the same job
-        APPEARS_SECONDS  publish: longest wait for a worker to take the message (60)""";
+        ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+        ML_SERVICE_TOKEN  a token or an API key for it (none)
+        BROKER_URL        publish: the broker, a Redis (redis://127.0.0.1:6379/1)
+        LIMIT             titles per user, or of a page (10)
+        IDEMPOTENCY_KEY   job: the submission's name (a new one); under the same name it is the same job
+        JOB_ID            publish: the job's id, a UUID (a new one); with the same id it is the same job
+        APPEARS_SECONDS   publish: longest wait for a worker to take the message (60)""";
 
-    static final Service SERVICE =
-        new Service(setting("ML_SERVICE_URL", "http://127.0.0.1:8000"), Duration.ofSeconds(30), 3);
+    static final Service SERVICE = new Service(
+        setting("ML_SERVICE_URL", "http://127.0.0.1:8000"),
+        setting("ML_SERVICE_TOKEN", null),
+        Duration.ofSeconds(30),
+        3);
     static final String BROKER = setting("BROKER_URL", "redis://127.0.0.1:6379/1");
     static final int LIMIT = Integer.parseInt(setting("LIMIT", "10"));
     /** Longest wait for a worker to take a message. */
@@ -87,7 +91,8 @@ public class Recommendations {
                 }
             }
         } catch (Failed failed) {
-            System.err.println("error: " + failed.getMessage());
+            boolean unknown = failed instanceof Problem problem && problem.status == 401;
+            System.err.println("error: " + failed.getMessage() + (unknown ? "; set ML_SERVICE_TOKEN" : ""));
             System.exit(1);
         }
     }
@@ -294,14 +299,20 @@ public class Recommendations {
         static final String BATCH = "/api/recommendations/batch";
 
         final String baseUrl;
+        private final String token;
         final Duration timeout;
         final int retries;
         final HttpClient http =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(5)).build();
 
-        /** timeout: longest wait for an answer; retries: how often a request is sent again. */
-        Service(String baseUrl, Duration timeout, int retries) {
+        /**
+         * @param token a token or an API key, where the service asks who you are; null: none
+         * @param timeout longest wait for an answer
+         * @param retries how often a request is sent again
+         */
+        Service(String baseUrl, String token, Duration timeout, int retries) {
             this.baseUrl = baseUrl.replaceAll("/+$", "");
+            this.token = token;
             this.timeout = timeout;
             this.retries = retries;
         }
@@ -457,6 +468,12 @@ public class Recommendations {
                 .timeout(timeout)
                 .header("Content-Type", "application/json");
             if (headers.length > 0) request.headers(headers);
+            if (token != null) { // HttpClient sends nothing on to another server; what it says of a bad header shows it
+                if (!token.matches("[\\x21-\\x7e]+")) {
+                    throw new Problem("the token has characters that no token has");
+                }
+                request.header("Authorization", "Bearer " + token);
+            }
             for (int tries = 0; ; tries++) {
                 Problem problem;
                 long told = 0;

@@ -6,8 +6,9 @@ import { LIMIT, run, scored, service } from "./console.mjs";
 const USAGE = `
 usage: node browse.mjs USER_ID
 
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles of a page (10)
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles of a page (10)
 `;
 
 // region: browse

@@ -42,9 +42,12 @@ const NDJSON = { Accept: "application/x-ndjson" };
  * nobody answers or the service is busy.
  */
 export class Recommendations {
-  /** @param {{milliseconds?: number, retries?: number}} more longest wait for an answer, and how often to ask again */
-  constructor(baseUrl, { milliseconds = 30_000, retries = 3 } = {}) {
-    this.transport = new Transport(baseUrl, { milliseconds, retries });
+  /**
+   * @param {{token?: string, milliseconds?: number, retries?: number}} more a token or an API key, where the service
+   *   asks who you are; longest wait for an answer, and how often to ask again
+   */
+  constructor(baseUrl, { token, milliseconds = 30_000, retries = 3 } = {}) {
+    this.transport = new Transport(baseUrl, { token, milliseconds, retries });
   }
 
   // Lists. A POST asks for the same as a GET, and never gets too long for an address.

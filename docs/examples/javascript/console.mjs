@@ -4,7 +4,9 @@ import { text } from "node:stream/consumers";
 import { Recommendations } from "./client.mjs";
 import { Problem } from "./transport.mjs";
 
-export const service = new Recommendations(process.env.ML_SERVICE_URL ?? "http://127.0.0.1:8000");
+export const service = new Recommendations(process.env.ML_SERVICE_URL ?? "http://127.0.0.1:8000", {
+  token: process.env.ML_SERVICE_TOKEN || undefined,
+});
 export const LIMIT = Number(process.env.LIMIT ?? 10); // titles per user, or of a page
 
 /** The program ends with this sentence. */
@@ -39,7 +41,7 @@ export async function run(main, usage) {
     await main(words);
   } catch (error) {
     if (!(error instanceof Problem || error instanceof Failed)) throw error;
-    console.error(`error: ${error.message}`);
+    console.error(`error: ${error.message}${error.status === 401 ? "; set ML_SERVICE_TOKEN" : ""}`);
     process.exitCode = 1;
   }
 }

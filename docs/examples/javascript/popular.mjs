@@ -5,9 +5,10 @@ import { LIMIT, run, scored, service } from "./console.mjs";
 const USAGE = `
 usage: node popular.mjs GENRE...
 
-GENRE           any of these
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles (10)
+GENRE             any of these
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles (10)
 `;
 
 // region: popular

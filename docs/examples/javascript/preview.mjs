@@ -5,10 +5,11 @@ import { LIMIT, run, scored, service } from "./console.mjs";
 const USAGE = `
 usage: node preview.mjs GENRE[,GENRE...] [MEDIA_ID...]
 
-GENRE           what they prefer
-MEDIA_ID        what they like
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles (10)
+GENRE             what they prefer
+MEDIA_ID          what they like
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles (10)
 `;
 
 // region: preview

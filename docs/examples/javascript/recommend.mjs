@@ -5,8 +5,9 @@ import { LIMIT, run, scored, service } from "./console.mjs";
 const USAGE = `
 usage: node recommend.mjs USER_ID
 
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles (10)
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles (10)
 `;
 
 // region: recommend

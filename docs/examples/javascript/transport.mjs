@@ -27,8 +27,11 @@ export class Problem extends Error {
  * it is for requests that may be done twice: those that only ask, and those with an Idempotency-Key.
  */
 export class Transport {
-  constructor(baseUrl, { milliseconds, retries }) {
+  #token; // not shown where the object is
+
+  constructor(baseUrl, { token, milliseconds, retries }) {
     this.baseUrl = baseUrl.replace(/\/+$/, "");
+    this.#token = token;
     this.milliseconds = milliseconds;
     this.retries = retries;
   }
@@ -45,6 +48,12 @@ export class Transport {
 
   async #send({ method, path, body, headers, milliseconds, read }) {
     headers = { "Content-Type": "application/json", ...headers };
+    if (this.#token !== undefined) {
+      if (!/^[\x21-\x7e]+$/.test(this.#token)) { // what fetch says of such a header would show it
+        throw new Problem("the token has characters that no token has");
+      }
+      headers.Authorization = `Bearer ${this.#token}`; // fetch takes it away where it is sent on to another server
+    }
     const request = { method, headers, body: JSON.stringify(body) };
     for (let tries = 0; ; tries++) {
       let problem, told;

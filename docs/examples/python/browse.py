@@ -2,8 +2,9 @@
 
 usage: python browse.py USER_ID
 
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles of a page (10)
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles of a page (10)
 """
 
 from client import each_title

@@ -36,9 +36,10 @@ class Recommendations:
     """The service at one address. Every method raises Problem; every request is one that may be sent twice, and is,
     while nobody answers or the service is busy."""
 
-    def __init__(self, base_url: str, *, timeout: float = 30.0, retries: int = 3) -> None:
-        """timeout: seconds without a byte from the service; retries: how often a request is sent again."""
-        self._transport = Transport(base_url, timeout=timeout, retries=retries)
+    def __init__(self, base_url: str, token: str | None = None, *, timeout: float = 30.0, retries: int = 3) -> None:
+        """token: a token or an API key, where the service asks who you are; timeout: seconds without a byte from the
+        service; retries: how often a request is sent again."""
+        self._transport = Transport(base_url, token, timeout=timeout, retries=retries)
 
     # Lists. A POST asks for the same as a GET, and never gets too long for an address.
 

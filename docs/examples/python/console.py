@@ -10,7 +10,9 @@ from client import Recommendations
 from documents import Job, Recommendation
 from transport import Problem
 
-SERVICE = Recommendations(os.environ.get("ML_SERVICE_URL", "http://127.0.0.1:8000"))
+SERVICE = Recommendations(
+    os.environ.get("ML_SERVICE_URL", "http://127.0.0.1:8000"), os.environ.get("ML_SERVICE_TOKEN") or None
+)
 LIMIT = int(os.environ.get("LIMIT", "10"))  # titles per user, or of a page
 
 
@@ -51,4 +53,5 @@ def run(main: Callable[[list[str]], None], usage: str | None) -> None:
     try:
         main(words)
     except (Failed, Problem) as error:
-        sys.exit(f"error: {error}")
+        unknown = isinstance(error, Problem) and error.status == 401
+        sys.exit(f"error: {error}{'; set ML_SERVICE_TOKEN' if unknown else ''}")

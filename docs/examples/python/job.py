@@ -3,9 +3,10 @@
 usage: python job.py USER_ID...
        python job.py - < FILE      (one user id to a line)
 
-ML_SERVICE_URL   the service (http://127.0.0.1:8000)
-LIMIT            titles per user (10)
-IDEMPOTENCY_KEY  the submission's name (a new one); submitted again under the same name, it is the same job
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles per user (10)
+IDEMPOTENCY_KEY   the submission's name (a new one); submitted again under the same name, it is the same job
 """
 
 import os

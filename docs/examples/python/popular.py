@@ -2,9 +2,10 @@
 
 usage: python popular.py GENRE...
 
-GENRE           any of these
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles (10)
+GENRE             any of these
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles (10)
 """
 
 from console import LIMIT, SERVICE, run, scored

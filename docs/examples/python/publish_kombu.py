@@ -5,11 +5,12 @@ usage: python publish_kombu.py USER_ID...
 
 Needs kombu: pip install "kombu[redis]"
 
-BROKER_URL       the broker, a Redis (redis://127.0.0.1:6379/1)
-ML_SERVICE_URL   the service (http://127.0.0.1:8000)
-LIMIT            titles per user (10)
-JOB_ID           the job's id, a UUID (a new one); published again with the same id, it is the same job
-APPEARS_SECONDS  longest wait for a worker to take the message (60)
+BROKER_URL        the broker, a Redis (redis://127.0.0.1:6379/1)
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles per user (10)
+JOB_ID            the job's id, a UUID (a new one); published again with the same id, it is the same job
+APPEARS_SECONDS   longest wait for a worker to take the message (60)
 """
 
 import os

@@ -2,8 +2,9 @@
 
 usage: python recommend.py USER_ID
 
-ML_SERVICE_URL  the service (http://127.0.0.1:8000)
-LIMIT           titles (10)
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles (10)
 """
 
 from console import LIMIT, SERVICE, run, scored

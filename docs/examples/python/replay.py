@@ -5,11 +5,12 @@ usage: python replay.py USER_ID [VECTORS]
 
 Needs redis: pip install redis
 
-USER_ID          a user that the service knows
-VECTORS          the file (../../messages/vectors.json)
-BROKER_URL       the broker, a Redis (redis://127.0.0.1:6379/1)
-ML_SERVICE_URL   the service (http://127.0.0.1:8000)
-APPEARS_SECONDS  longest wait for a worker to take the messages (60)
+USER_ID           a user that the service knows
+VECTORS           the file (../../messages/vectors.json)
+BROKER_URL        the broker, a Redis (redis://127.0.0.1:6379/1)
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+APPEARS_SECONDS   longest wait for a worker to take the messages (60)
 """
 
 from __future__ import annotations

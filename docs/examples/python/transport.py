@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import urllib.error
 import urllib.request
@@ -48,9 +49,10 @@ class Transport:
     """Sends requests to one address; again, after longer and longer pauses, while nobody answers or the service is
     busy. So it is for requests that may be done twice: those that only ask, and those with an Idempotency-Key."""
 
-    def __init__(self, base_url: str, *, timeout: float, retries: int) -> None:
-        """timeout: seconds without a byte from the service; retries: how often a request is sent again."""
-        self._base, self._timeout, self._retries = base_url.rstrip("/"), timeout, retries
+    def __init__(self, base_url: str, token: str | None, *, timeout: float, retries: int) -> None:
+        """token: shown with each request; timeout: seconds without a byte from the service; retries: how often a
+        request is sent again."""
+        self._base, self._token, self._timeout, self._retries = base_url.rstrip("/"), token, timeout, retries
 
     def call(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
         """A whole answer. Raises Problem."""
@@ -66,6 +68,10 @@ class Transport:
         data = None if body is None else json.dumps(body, default=str).encode()
         headers = {"Content-Type": "application/json", **headers}
         request = urllib.request.Request(self._base + path, data, headers, method=method)
+        if self._token is not None:
+            if not re.fullmatch(r"[\x21-\x7e]+", self._token):  # what urllib says of such a header would show it
+                raise Problem("the token has characters that no token has")
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")  # for this server and no other
         tries = 0
         while True:
             try:

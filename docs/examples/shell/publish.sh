@@ -8,11 +8,12 @@ usage: sh publish.sh USER_ID...
 
 Needs redis-cli or valkey-cli, and curl.
 
-BROKER_URL       the broker, a Redis (redis://127.0.0.1:6379/1); whoever may list this machine's processes can read it
-ML_SERVICE_URL   the service (http://127.0.0.1:8000)
-LIMIT            titles per user (10)
-JOB_ID           the job's id, a UUID (a new one); published again with the same id, it is the same job
-APPEARS_SECONDS  longest wait for a worker to take the message (60)
+BROKER_URL        the broker, a Redis (redis://127.0.0.1:6379/1); whoever may list this machine's processes can read it
+ML_SERVICE_URL    the service (http://127.0.0.1:8000)
+ML_SERVICE_TOKEN  a token or an API key for it (none)
+LIMIT             titles per user (10)
+JOB_ID            the job's id, a UUID (a new one); published again with the same id, it is the same job
+APPEARS_SECONDS   longest wait for a worker to take the message (60)
 TEXT
   exit 2
 }
@@ -66,13 +67,21 @@ escape() { # as it may stand in a JSON string
 # end
 
 # region: follow
+# ask PATH WORD...: a GET. The token goes in by standard input: whoever lists processes cannot read it there.
+ask() {
+  path=$1
+  shift
+  printf '%s' "${ML_SERVICE_TOKEN:+Authorization: Bearer $ML_SERVICE_TOKEN}" |
+    curl --silent --show-error --header @- "$@" "$SERVICE$path"
+}
+
 # follow: listen for the announcement and ask for the job until it has ended. An announcement says that it is worth
 # asking: should it get lost, or come twice, nothing is wrong.
 follow() {
   started=$(date +%s)
   listen 5
   while waited=$(($(date +%s) - started)) && [ "$waited" -lt "$JOB_SECONDS" ]; do
-    answer=$(curl --silent --show-error --max-time 30 --write-out '\n%{http_code}' "$SERVICE/api/jobs/$JOB_ID") ||
+    answer=$(ask "/api/jobs/$JOB_ID" --max-time 30 --write-out '\n%{http_code}') ||
       fail "no answer from $SERVICE"
     status=${answer##*
 }
@@ -84,7 +93,8 @@ follow() {
         [ "$waited" -le "$APPEARS_SECONDS" ] ||
           fail "not taken within $APPEARS_SECONDS s; publish again with JOB_ID=$JOB_ID, which is safe"
         ;;
-      503) ;;
+      429 | 503) ;;
+      401) fail "$job; set ML_SERVICE_TOKEN" ;;
       *) fail "$job" ;;
     esac
     state=$(printf '%s\n' "$job" | sed -n 's/.*"state":"\([a-z_]*\)".*/\1/p')
@@ -122,6 +132,6 @@ echo "job $JOB_ID, published" >&2
 follow
 echo "$state" >&2
 case $state in completed*) ;; *) fail "$job" ;; esac
-curl --silent --show-error --fail --max-time 600 -H 'Accept: application/x-ndjson' \
-  "$SERVICE/api/jobs/$JOB_ID/results" || fail 'the results broke off'
+ask "/api/jobs/$JOB_ID/results" --fail --max-time 600 --header 'Accept: application/x-ndjson' ||
+  fail 'the results broke off'
 [ "$state" = completed ] || fail "$job"
