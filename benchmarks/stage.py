@@ -164,9 +164,9 @@ class Stage:
             "training_budget_seconds": 0,
             "web_concurrency": PROCESSES,
             "auth": "none",  # callers are not asked who they are, and not counted: what that takes has a row of its own
-            "rate_single": "",
-            "rate_batch": "",
-            "rate_jobs": "",
+            "rate_single": "none",
+            "rate_batch": "none",
+            "rate_jobs": "none",
         }
 
     @staticmethod

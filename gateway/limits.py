@@ -21,7 +21,7 @@ from gateway import addresses
 from gateway.auth.authenticator import sender
 from shared.errors import CacheUnavailable, LimitsUnavailable
 from shared.redis_store import RedisStore
-from shared.setting_values import UNIX
+from shared.setting_values import ANY_RATE, UNIX
 from shared.settings import Settings
 
 POLICY: Final = "RateLimit-Policy"
@@ -47,6 +47,8 @@ def register(app: Flask, redis: RedisStore, settings: Settings, budgets: Mapping
     """Count the requests to `app`, and refuse what is too much. budgets: by the endpoint; others are not counted. Call
     it after what finds out who asks."""
     rates = {Budget.SINGLE: settings.rate_single, Budget.BATCH: settings.rate_batch, Budget.JOBS: settings.rate_jobs}
+    if set(rates.values()) == {ANY_RATE}:
+        return
     users, services, of_addresses = (
         {budget: _times(rate, times) for budget, rate in rates.items()}
         for times in (1, settings.rate_service_times, settings.rate_address_times)
@@ -93,9 +95,9 @@ def register(app: Flask, redis: RedisStore, settings: Settings, budgets: Mapping
 
 
 def _times(rate: str, times: int) -> str:
-    """A rate, so many times as high. None stays none."""
+    """A rate, so many times as high, as the library takes it: empty for any."""
     amount, _, unit = rate.partition("/")
-    return f"{int(amount) * times}/{unit}" if rate else ""
+    return "" if rate == ANY_RATE else f"{int(amount) * times}/{unit}"
 
 
 def _tell(limiter: Limiter, response: Response) -> Response:

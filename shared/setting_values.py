@@ -13,6 +13,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, SecretStr
 
+ANY_RATE: Final = "none"
+UNIX: Final = "unix"  # callers that come over a socket of this host
+
 # The last label of a name begins with a letter: 127.1, 2130706433 and 0x7f000001 are addresses to some programs.
 _HOST: Final = re.compile(
     r"(?:(?P<name>([a-z0-9_-]{1,63}\.)*[a-z][a-z0-9_-]{0,62})|(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9a-f:]+)\])"
@@ -24,10 +27,8 @@ _USER: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:%-]*")  # and a password, a
 _SERVERS: Final = re.compile(r"(?:\[[^]]*\]|[^:,[\]]*)(?::[0-9]*)?(?:,(?:\[[^]]*\]|[^:,[\]]*)(?::[0-9]*)?)*")
 _SIGNING_KEY: Final = re.compile(r"whsec_(?P<base64>.+)")  # by the Standard Webhooks scheme, as is the length
 _SIGNING_KEY_BYTES: Final = range(24, 65)
-_RATE: Final = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+_RATE: Final = re.compile(rf"[1-9][0-9]{{0,8}}/(second|minute|hour|day)|{ANY_RATE}")
 _SECRET_BYTES: Final = 32  # RFC 7518, 3.2: no fewer than the hash has
-
-UNIX: Final = "unix"  # callers that come over a socket of this host
 
 
 def entries(text: str) -> list[str]:
@@ -80,8 +81,8 @@ def _key_set_url(value: str) -> str:
 
 
 def _rate(value: str) -> str:
-    if value and (_RATE.fullmatch(value) is None):
-        raise ValueError("no rate such as 300/minute, 10/second or 5000/hour")
+    if _RATE.fullmatch(value) is None:
+        raise ValueError("no rate such as 300/minute, 10/second or 5000/hour, nor none")
     return value
 
 

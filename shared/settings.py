@@ -189,7 +189,7 @@ class Settings(ModelSettings):
     )
 
     # How often a caller may ask. One that has scopes is a service, and may ask so many times as often as a user.
-    rate_single: Rate = Field("300/minute", description="a user's requests for lists and titles; empty: any number")
+    rate_single: Rate = Field("300/minute", description="a user's requests for lists and titles; none: any number")
     rate_batch: Rate = Field("60/minute", description="requests for batches")
     rate_jobs: Rate = Field("300/minute", description="requests about jobs and models")
     rate_service_times: int = Field(

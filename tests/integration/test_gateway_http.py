@@ -187,7 +187,7 @@ def test_what_is_logged_on_the_way_carries_the_requests_name_and_nothing_after_i
 
 
 def test_what_is_logged_while_a_stream_is_sent_carries_it_too(platform: Platform, heard: Heard) -> None:
-    gateway = platform.gateway(redis_url=closed("redis"), rate_batch="", rate_jobs="")
+    gateway = platform.gateway(redis_url=closed("redis"), rate_batch="none", rate_jobs="none")
     job = submit(gateway)
     platform.parts().jobs.work(ChunkRef(UUID(job.rpartition("/")[2]), 0), "a worker")
     answer = gateway.client.get(f"{job}/results", headers=NDJSON | {"X-Request-Id": "streamed"})

@@ -138,8 +138,8 @@ def test_without_authentication_an_address_counts_as_a_service(serving: Serving)
     assert statuses(gateway, 1, address="192.0.2.2") == [200]
 
 
-def test_an_empty_rate_counts_nothing(serving: Serving) -> None:
-    gateway = serving(rate_single="")
+def test_a_rate_of_none_counts_nothing(serving: Serving) -> None:
+    gateway = serving(rate_single="none")
     answer = gateway.client.get(POPULAR, headers=of(USERS[0]))
     assert "RateLimit" not in answer.headers
     assert statuses(gateway, 9, **of(USERS[0])) == [200] * 9
