@@ -7,8 +7,7 @@ import logging
 from flask import Flask
 
 from gateway import addresses, compression, cors, deadlines, errors, limits, request_ids, security_headers
-from gateway.auth import authenticator
-from gateway.auth.authenticator import Authenticator
+from gateway.auth.authenticator import EXTENSION, Authenticator
 from gateway.recent_pages import RecentPages
 from gateway.routes import documentation, jobs, models, operations, problems, recommendations, titles
 from shared import broker, health
@@ -38,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes
     app.url_map.strict_slashes = False
     app.url_map.converters["user"] = recommendations.UserSegment
-    app.extensions |= {"parts": parts, "auth": auth}
+    app.extensions |= {"parts": parts, EXTENSION: auth}
     request_ids.register(app)
     deadlines.register(app, settings.response_seconds)
     compression.register(app)
@@ -46,7 +45,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     security_headers.register(app)
     errors.register(app)
     addresses.register(app, entries(settings.trusted_proxies))
-    authenticator.register(app, auth)
     recent = RecentPages(settings.page_seconds)
     kinds = [
         recommendations.routes(
@@ -75,5 +73,5 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def close(app: Flask) -> None:
     """Stop what an application runs in the background, and close its connections."""
-    app.extensions["auth"].stop()
+    app.extensions[EXTENSION].stop()
     app.extensions["parts"].close()

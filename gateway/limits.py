@@ -44,8 +44,7 @@ class Budget(StrEnum):
 
 
 def register(app: Flask, redis: RedisStore, settings: Settings, budgets: Mapping[str, Budget]) -> None:
-    """Count the requests to `app`, and refuse what is too much. budgets: by the endpoint; others are not counted. Call
-    it after what finds out who asks."""
+    """Count the requests to `app`, and refuse what is too much. budgets: by the endpoint; others are not counted."""
     rates = {Budget.SINGLE: settings.rate_single, Budget.BATCH: settings.rate_batch, Budget.JOBS: settings.rate_jobs}
     if set(rates.values()) == {ANY_RATE}:
         return
@@ -58,12 +57,14 @@ def register(app: Flask, redis: RedisStore, settings: Settings, budgets: Mapping
         return budgets.get(request.endpoint or "")
 
     def of_caller() -> str:
-        asked, caller = budget(), sender()
-        return "" if asked is None or caller is None else (services if caller.is_service else users)[asked]
+        if (asked := budget()) is None or (caller := sender()) is None:
+            return ""
+        return (services if caller.is_service else users)[asked]
 
     def of_address() -> str:
-        asked, caller = budget(), sender()
-        return "" if asked is None or (caller is not None and caller.is_service) else of_addresses[asked]
+        if (asked := budget()) is None or ((caller := sender()) is not None and caller.is_service):
+            return ""
+        return of_addresses[asked]
 
     def caller() -> str:
         found = sender()

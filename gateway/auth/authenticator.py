@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from flask import Flask, Request, g, request
+from flask import Request, current_app, g, request
 
 from gateway.auth.api_keys import PREFIX, ApiKeys
 from gateway.auth.key_server import KeyServer
@@ -18,6 +18,8 @@ from gateway.auth.tokens import Tokens
 from shared.errors import ConfigurationError, KeysUnavailable, Unauthenticated
 from shared.health import Check
 from shared.settings import AUTH_NONE, Settings
+
+EXTENSION: Final = "auth"  # Flask's name of the application's authenticator
 
 _HOW: Final = (
     "set JWT_SECRET, JWT_JWKS_URL or JWT_KEYS_FILE for tokens, API_KEYS_FILE for API keys, or say AUTH=none to let "
@@ -108,36 +110,37 @@ class Authenticator:
         return self._tokens.principal(found[1])
 
 
-def register(app: Flask, authenticator: Authenticator) -> None:
-    """Find out who sends each request. Whoever is nobody is refused later, where it matters, and counted before."""
-
-    def identify() -> None:
-        try:
-            g.principal = authenticator.principal(request)
-        except (Unauthenticated, KeysUnavailable) as error:
-            g.principal = error
-
-    app.before_request(identify)
-
-
 def sender() -> Principal | None:
     """Who sends the running request; None when that is not known."""
-    principal = g.principal
-    return principal if isinstance(principal, Principal) else None
+    found = _found()
+    return found if isinstance(found, Principal) else None
 
 
 def admitted(access: Access, segments: Mapping[str, str]) -> None:
     """Let the running request pass, or raise Unauthenticated, Forbidden, KeysUnavailable. segments: of its path."""
     if access.public:
         return
-    principal = g.principal
-    if not isinstance(principal, Principal):
-        _log.info("refused %s %s from %s: %s", request.method, request.path, request.remote_addr, principal)
-        raise principal
-    access.check(principal, segments)
+    found = _found()
+    if not isinstance(found, Principal):
+        _log.info("refused %s %s from %s: %s", request.method, request.path, request.remote_addr, found)
+        raise found
+    access.check(found, segments)
 
 
 def principal() -> Principal:
     """Who sends the running request, which was admitted."""
     found: Principal = g.principal
+    return found
+
+
+def _found() -> Principal | Unauthenticated | KeysUnavailable:
+    """Who sends the running request, or why that is not known. It is found out when it first matters: where all are let
+    in, nobody's token takes time."""
+    if "principal" not in g:
+        authenticator: Authenticator = current_app.extensions[EXTENSION]
+        try:
+            g.principal = authenticator.principal(request)
+        except (Unauthenticated, KeysUnavailable) as error:
+            g.principal = error
+    found: Principal | Unauthenticated | KeysUnavailable = g.principal
     return found

@@ -78,6 +78,19 @@ def test_a_key_that_is_new_counts_at_once_and_one_that_is_gone_does_no_more(serv
         attack("a key that was withdrawn", "401: the token is signed with a key that is not known here")
 
 
+@pytest.mark.usefixtures("soon")
+def test_who_is_let_in_anyhow_is_not_asked_who_he_is(serving: Serving, attack: Told) -> None:
+    with Receiver(document(key_set([OLD]))) as server:
+        gateway = serving(server)
+        assert asked(gateway, OLD).status_code == 200
+        before, unknown = len(server.calls), bearer(NEW.token())  # a key that would be asked for
+        assert gateway.client.get("/health/live", headers=unknown).status_code == 200
+        assert len(server.calls) == before
+        assert gateway.client.get(ASKED, headers=unknown).status_code == 401
+        assert len(server.calls) > before
+    attack("a token with an unknown key where nobody is asked who he is", "200, and the issuer is not asked")
+
+
 def test_made_up_key_names_do_not_make_us_ask_the_issuer_again_and_again(serving: Serving, attack: Told) -> None:
     with Receiver(document(key_set([OLD]))) as server:
         gateway = serving(server)
