@@ -63,8 +63,8 @@ class Bounds:
         query = self.silence if silent else self.query
         waits = {
             CACHED: {"redis": self.redis, "catalog_db": query},
-            JOB: {"jobs_db": 2 * query, "broker": self.settings.publish_seconds},
-            STATE: {"jobs_db": query},
+            JOB: {"redis": self.redis, "jobs_db": 2 * query, "broker": self.settings.publish_seconds},  # it is counted
+            STATE: {"redis": self.redis, "jobs_db": query},
         }
         page = {"redis": self.redis, "user_db": query, "engagement_db": query, "catalog_db": query}
         return _BUSY + sum(seconds for name, seconds in waits.get(kind, page).items() if name in down)
